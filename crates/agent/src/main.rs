@@ -1,0 +1,3 @@
+//! Zero-code OpenTelemetry agent: traces HTTP services from the kernel.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Wire types shared by the BPF programs and the agent.

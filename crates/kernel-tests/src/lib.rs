@@ -1,0 +1,1 @@
+//! Tests of the agent against the running kernel and real services; they need root.

@@ -1,0 +1,1 @@
+//! Pure protocol parsers fed by what the socket tap saw.

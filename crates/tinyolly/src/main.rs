@@ -1,0 +1,3 @@
+//! Desktop OpenTelemetry viewer: receives OTLP, stores it embedded, shows it on localhost:5005.
+
+fn main() {}

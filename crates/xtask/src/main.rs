@@ -1,0 +1,3 @@
+//! Developer commands: lint, kernel tests, benchmarks.
+
+fn main() {}

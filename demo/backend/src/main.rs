@@ -1,0 +1,3 @@
+//! Demo service with no OpenTelemetry at all.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Demo service: metrics and logs through the OpenTelemetry SDK, no traces.
+
+fn main() {}

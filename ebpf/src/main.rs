@@ -1,0 +1,3 @@
+//! BPF programs of the agent.
+
+fn main() {}
