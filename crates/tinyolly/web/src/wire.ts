@@ -1,0 +1,190 @@
+/** What the server sends, field for field as docs/api.md of the project describes it. Views use `model` instead. */
+
+/** An OTLP AnyValue in OTLP/JSON spelling; an object without a field is the empty value. */
+export interface WireValue {
+  stringValue?: string;
+  boolValue?: boolean;
+  intValue?: string | number;
+  /** OTLP/JSON spells the numbers JSON lacks as text: "NaN", "Infinity", "-Infinity". */
+  doubleValue?: number | string;
+  arrayValue?: { values?: WireValue[] };
+  kvlistValue?: { values?: WireAttribute[] };
+  bytesValue?: string;
+}
+
+export interface WireAttribute {
+  key: string;
+  value?: WireValue;
+}
+
+export interface WireStatus {
+  code: number;
+  message: string;
+}
+
+export interface WireTraceSummary {
+  trace_id: string;
+  span_count: number;
+  error_count: number;
+  start_time: string;
+  duration_ns: string;
+  duration_ms: number;
+  service_name: string;
+  root_span_id: string;
+  root_span_name: string;
+  root_span_kind: number;
+  root_span_method: string | null;
+  root_span_route: string | null;
+  root_span_url: string | null;
+  root_span_status_code: number | null;
+  root_span_status: WireStatus;
+  services: { name: string; span_count: number; error_count: number }[];
+}
+
+export interface WireResource {
+  attributes: WireAttribute[];
+  droppedAttributesCount: number;
+  schemaUrl: string;
+}
+
+export interface WireScope extends WireResource {
+  name: string;
+  version: string;
+}
+
+export interface WireEvent {
+  timeUnixNano: string;
+  name: string;
+  attributes: WireAttribute[];
+  droppedAttributesCount: number;
+}
+
+export interface WireLink {
+  traceId: string;
+  spanId: string;
+  traceState: string;
+  attributes: WireAttribute[];
+  droppedAttributesCount: number;
+  flags: number;
+}
+
+export interface WireSpan {
+  traceId: string;
+  spanId: string;
+  parentSpanId: string;
+  traceState: string;
+  flags: number;
+  name: string;
+  kind: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: WireAttribute[];
+  droppedAttributesCount: number;
+  events: WireEvent[];
+  droppedEventsCount: number;
+  links: WireLink[];
+  droppedLinksCount: number;
+  status: WireStatus;
+  serviceName: string;
+  resource: WireResource;
+  scope: WireScope;
+}
+
+export interface WireTrace {
+  trace_id: string;
+  span_count: number;
+  spans: WireSpan[];
+}
+
+export interface WireLog {
+  log_id: string;
+  timestamp: string;
+  observed_timestamp: string;
+  severity: string;
+  severity_number: number;
+  event_name: string;
+  body: WireValue | null;
+  message: string;
+  trace_id: string;
+  span_id: string;
+  flags: number;
+  service_name: string;
+  attributes: WireAttribute[];
+  droppedAttributesCount: number;
+  resource: WireResource;
+  scope: WireScope;
+}
+
+export type WireMetricType = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram' | 'summary';
+
+export interface WireMetricSummary {
+  name: string;
+  type: WireMetricType;
+  unit: string;
+  description: string;
+  series_count: number;
+  point_count: number;
+  resource_count: number;
+  services: string[];
+  last_time: string;
+}
+
+/** The part that both kinds of histogram and the summary share. */
+export interface WireDistribution {
+  count: string;
+  sum?: number | string | null;
+  min?: number | string | null;
+  max?: number | string | null;
+}
+
+export interface WireNumber {
+  asDouble?: number | string;
+  asInt?: string | number;
+}
+
+export interface WireDatapoint {
+  timestamp: string;
+  start_timestamp: string;
+  flags: number;
+  value?: WireNumber;
+  histogram?: WireDistribution;
+  exponential_histogram?: WireDistribution;
+  summary?: WireDistribution;
+}
+
+export interface WireSeries {
+  service_name: string;
+  resource: WireAttribute[];
+  attributes: WireAttribute[];
+  datapoints: WireDatapoint[];
+}
+
+export interface WireMetric {
+  name: string;
+  type: WireMetricType;
+  unit: string;
+  description: string;
+  /** 1 delta, 2 cumulative; null or 0 where the type has none. */
+  temporality: number | null;
+  is_monotonic: boolean | null;
+  series: WireSeries[];
+}
+
+export interface WireStats {
+  traces: number;
+  spans: number;
+  logs: number;
+  metrics: number;
+  metric_points: number;
+  db_bytes: number;
+  uptime_s: number;
+  received: { spans: number; logs: number; metric_points: number };
+  rejected: { malformed_requests: number; overloaded_requests: number };
+}
+
+/** `application/problem+json`. */
+export interface WireProblem {
+  title?: string;
+  status?: number;
+  detail?: string;
+}
