@@ -1,0 +1,296 @@
+#!/usr/bin/env bash
+# Puts in place what building, running and testing need. Safe to run any number of times.
+set -euo pipefail
+
+SCRIPT_NAME=setup.sh
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Its LLVM must be at least as new as the one of the compiler that makes the bitcode.
+BPF_LINKER_VERSION="0.13.0"
+BPF_LINKER_LLVMS=(21 22 23)
+# Package lists older than this are fetched again before anything is installed.
+APT_LISTS_MAX_AGE_MIN=1440
+
+WITH_TEST=0
+CHECK_ONLY=0
+LISTS_ARE_FRESH=0
+# What is missing: packages for apt-get, and lines for a person.
+PACKAGES=()
+MANUAL=()
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/setup.sh [--test] [--check] [--help]
+
+Installs what the build needs and is not there yet: a C compiler, pkg-config, curl, git, Rust 1.95 or later, an
+eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is there it does nothing.
+
+On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
+
+  --test    also what scripts/test.sh needs: nginx, wrk, Python with venv, Chromium, shellcheck, shfmt, jq, bpftool,
+            rustfmt and clippy
+  --check   install nothing; exit with 1 when something is missing
+  --help    this text
+
+The eBPF toolchain, first one that the machine allows:
+  1. Debian's rustc-web with libstd-rust-web-dev-bpf: a precompiled core for bpfel-unknown-none
+  2. rustup's nightly with rust-src: core is compiled along
+USAGE
+}
+
+# --- apt --------------------------------------------------------------------------------------------------------
+
+has_apt() { have apt-get && [[ -r /etc/debian_version ]]; }
+
+# Whether this run may install packages.
+may_install() { has_apt && is_root && [[ $CHECK_ONLY -eq 0 ]]; }
+
+refresh_lists() {
+    local recent
+    if [[ $LISTS_ARE_FRESH -eq 1 ]] || ! may_install; then return 0; fi
+    recent="$(find /var/lib/apt/lists -maxdepth 1 -type f -name '*Packages*' -mmin "-$APT_LISTS_MAX_AGE_MIN" 2>/dev/null | head -n 1)"
+    if [[ -z $recent ]]; then
+        fetch_lists
+    fi
+    LISTS_ARE_FRESH=1
+}
+
+fetch_lists() {
+    say "apt-get update (package lists are missing or older than a day)"
+    apt-get update -qq || warn "apt-get update failed; going on with the lists that are there"
+}
+
+# Whether apt can install a package, at least of a version when one is given.
+apt_offers() {
+    local candidate
+    has_apt || return 1
+    refresh_lists
+    candidate="$(apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }')"
+    [[ -n $candidate && $candidate != "(none)" ]] || return 1
+    # An epoch ("1:22.1.8") is not part of the version.
+    [[ -z ${2:-} ]] || version_ge "${candidate#*:}" "$2"
+}
+
+apt_install() {
+    local -a command=(apt-get install --yes --no-install-recommends --no-remove
+        -o "DPkg::Lock::Timeout=120" -o "Dpkg::Use-Pty=0" -qq "$@")
+    say "apt-get install $*"
+    if DEBIAN_FRONTEND=noninteractive "${command[@]}" >/dev/null; then return 0; fi
+    # A mirror may have moved on since the lists were fetched.
+    fetch_lists
+    DEBIAN_FRONTEND=noninteractive "${command[@]}" >/dev/null || die "apt-get install failed; its messages are above"
+}
+
+# Installs while no package may start a service: the tests run their own nginx, on a port of their own.
+apt_install_without_services() {
+    local policy=/usr/sbin/policy-rc.d nginx_ran=0
+    if pgrep -x nginx >/dev/null; then nginx_ran=1; fi
+    if [[ ! -e $policy ]]; then
+        cleanup_push "rm -f $policy"
+        # 101 means "not allowed" (invoke-rc.d).
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        apt_install "$@"
+        rm -f "$policy"
+    else
+        apt_install "$@"
+    fi
+    if [[ " $* " == *" nginx-light "* ]]; then
+        if have systemctl && [[ -d /run/systemd/system ]]; then
+            systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
+        fi
+        if [[ $nginx_ran -eq 0 ]] && pgrep -x nginx >/dev/null; then
+            warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
+        fi
+    fi
+}
+
+# --- what is needed ---------------------------------------------------------------------------------------------
+
+# want COMMAND PACKAGE: asks for the package when the command is missing.
+want() {
+    if have "$1"; then return 0; fi
+    PACKAGES+=("$2")
+}
+
+want_basics() {
+    want cc gcc
+    want make make
+    want pkg-config pkg-config
+    want curl curl
+    want git git
+    # glibc's headers come with the compiler only as a recommendation.
+    if has_apt && [[ ! -e /usr/include/stdio.h ]]; then PACKAGES+=(libc6-dev); fi
+    if has_apt && [[ ! -e /etc/ssl/certs/ca-certificates.crt ]]; then PACKAGES+=(ca-certificates); fi
+}
+
+want_rust() {
+    if rust_is_ready; then return 0; fi
+    if ! have rustup && apt_offers cargo-web "$RUST_FLOOR"; then
+        PACKAGES+=(rustc-web cargo-web)
+    elif have rustup; then
+        MANUAL+=("Rust $RUST_FLOOR or later: rustup toolchain install stable && rustup default stable")
+    else
+        MANUAL+=("Rust $RUST_FLOOR or later: follow https://rustup.rs, then run this script again")
+    fi
+}
+
+want_bpf_compiler() {
+    if bpf_toolchain >/dev/null; then return 0; fi
+    if apt_offers libstd-rust-web-dev-bpf "$RUST_FLOOR"; then
+        PACKAGES+=(rustc-web libstd-rust-web-dev-bpf)
+    elif have rustup && [[ $CHECK_ONLY -eq 0 ]]; then
+        say "rustup toolchain install nightly --component rust-src (for the eBPF programs)"
+        rustup toolchain install nightly --profile minimal --component rust-src \
+            || MANUAL+=("an eBPF compiler: rustup toolchain install nightly --component rust-src")
+    else
+        MANUAL+=("an eBPF compiler: rustup toolchain install nightly --component rust-src")
+    fi
+}
+
+want_node() {
+    local found
+    if ! found="$(version_of node)"; then
+        # Debian splits npm off; other packagings of nodejs bring it along.
+        if apt_offers nodejs "$NODE_FLOOR"; then
+            PACKAGES+=(nodejs)
+            have npm || PACKAGES+=(npm)
+        else
+            MANUAL+=("Node.js $NODE_FLOOR or later with npm: https://nodejs.org")
+        fi
+    elif ! version_ge "$found" "$NODE_FLOOR"; then
+        MANUAL+=("Node.js $NODE_FLOOR or later with npm (found $found): https://nodejs.org")
+    else
+        want npm npm
+    fi
+}
+
+want_test_tools() {
+    want nginx nginx-light
+    want wrk wrk
+    want python3 python3
+    want shellcheck shellcheck
+    want shfmt shfmt
+    want jq jq
+    want ip iproute2
+    want pgrep procps
+    if ! have chromium && ! have chromium-browser && ! have google-chrome; then PACKAGES+=(chromium); fi
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
+    # Only an extra look at the kernel in one test, and Ubuntu ships it elsewhere.
+    if ! have bpftool && apt_offers bpftool; then PACKAGES+=(bpftool); fi
+    want_rust_component cargo-fmt rustfmt
+    want_rust_component cargo-clippy clippy
+}
+
+# Rust's own checkers, where the toolchain offers them; scripts/test.sh says loudly which it had to skip.
+want_rust_component() {
+    if have "$1"; then return 0; fi
+    if have rustup && [[ $CHECK_ONLY -eq 0 ]]; then
+        rustup component add "$2" || warn "$2 could not be added; the lint that needs it is skipped"
+    elif apt_offers "$2-web"; then
+        PACKAGES+=("$2-web")
+    else
+        warn "no $2 for this Rust; the lint that needs it is skipped"
+    fi
+}
+
+# --- bpf-linker -------------------------------------------------------------------------------------------------
+
+# The LLVM major version that the eBPF compiler emits bitcode of.
+bpf_compiler_llvm() {
+    local rustc version
+    if rustc="$(bpf_rustc_precompiled)"; then
+        version="$("$rustc" -vV | awk '/^LLVM version:/ { print $3 }')"
+    else
+        version="$(rustup run nightly rustc -vV | awk '/^LLVM version:/ { print $3 }')"
+    fi
+    printf '%s\n' "${version%%.*}"
+}
+
+# The linker is compiled against LLVM's libraries, so it comes after the packages.
+ensure_bpf_linker() {
+    local wanted llvm prefix
+    if have bpf-linker; then return 0; fi
+    if ! rust_is_ready || ! bpf_toolchain >/dev/null; then
+        MANUAL+=("bpf-linker $BPF_LINKER_VERSION, once Rust and the eBPF compiler are there")
+        return 0
+    fi
+    wanted="$(bpf_compiler_llvm)"
+    for llvm in "${BPF_LINKER_LLVMS[@]}"; do
+        ((llvm >= wanted)) || continue
+        prefix="/usr/lib/llvm-$llvm"
+        if [[ ! -x $prefix/bin/llvm-config ]]; then
+            if ! may_install || ! apt_offers "llvm-$llvm-dev"; then continue; fi
+            apt_install "llvm-$llvm-dev"
+        fi
+        [[ $CHECK_ONLY -eq 0 ]] || break
+        say "cargo install bpf-linker $BPF_LINKER_VERSION against LLVM $llvm (one to three minutes)"
+        LLVM_PREFIX="$prefix" cargo install bpf-linker --version "$BPF_LINKER_VERSION" --locked \
+            --no-default-features --features "llvm-$llvm" --quiet || die "bpf-linker did not build"
+        return 0
+    done
+    MANUAL+=("bpf-linker: with the development files of LLVM $wanted or later in PREFIX, run
+        LLVM_PREFIX=PREFIX cargo install bpf-linker --version $BPF_LINKER_VERSION --no-default-features --features llvm-$wanted
+        or take a published binary: https://github.com/aya-rs/bpf-linker")
+}
+
+# --- main -------------------------------------------------------------------------------------------------------
+
+# Installs the packages asked for, or turns them into a line for a person.
+settle_packages() {
+    [[ ${#PACKAGES[@]} -gt 0 ]] || return 0
+    mapfile -t PACKAGES < <(printf '%s\n' "${PACKAGES[@]}" | sort -u)
+    if may_install; then
+        refresh_lists
+        apt_install_without_services "${PACKAGES[@]}"
+    elif has_apt; then
+        MANUAL+=("packages, as root: apt-get install ${PACKAGES[*]}")
+    else
+        MANUAL+=("these, under whatever name the distribution has them (names of Debian): ${PACKAGES[*]}")
+    fi
+    PACKAGES=()
+}
+
+parse_arguments() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in
+            --test) WITH_TEST=1 ;;
+            --check) CHECK_ONLY=1 ;;
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            *) usage_error "unknown argument $argument" ;;
+        esac
+    done
+}
+
+main() {
+    local line
+    parse_arguments "$@"
+    [[ "$(uname -s)" == Linux ]] || die "the agent is for Linux; this is $(uname -s)"
+    cleanup_on_exit
+    # Signals end the script through EXIT, so that what was pushed is undone.
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    want_basics
+    want_rust
+    want_bpf_compiler
+    want_node
+    if [[ $WITH_TEST -eq 1 ]]; then want_test_tools; fi
+    settle_packages
+    ensure_bpf_linker
+
+    if [[ ${#MANUAL[@]} -gt 0 ]]; then
+        printf '%s: error: missing on this machine:\n' "$SCRIPT_NAME" >&2
+        for line in "${MANUAL[@]}"; do printf '  - %s\n' "$line" >&2; done
+        exit 1
+    fi
+    hash -r
+    say "ready: Rust $(version_of rustc), eBPF by $(bpf_toolchain), Node $(version_of node)"
+}
+
+main "$@"
