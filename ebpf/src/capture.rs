@@ -1,0 +1,226 @@
+//! Finding and copying the bytes that a system call moved.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use otel_ebpf_events::{PAYLOAD_MAX, TAIL_MAX, data::capture};
+
+use crate::kernel::{Syscall, syscall};
+
+/// Entries of an `iovec` array that are looked at; what lies behind them is not captured.
+const VECTOR_MAX: u64 = 8;
+/// Bytes at the start of an operation that decide whether it may begin a message.
+const PREFIX: u32 = 16;
+/// Offsets in `struct msghdr` as user space knows it (`struct user_msghdr`, include/linux/socket.h).
+const MSG_IOV: u64 = 16;
+
+/// `struct iovec`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct IoVec {
+    base: u64,
+    len: u64,
+}
+
+/// How much was captured.
+#[derive(Clone, Copy)]
+pub struct Captured {
+    /// Bytes at the operation's start.
+    pub head: u32,
+    /// Bytes at its end, stored right behind the head.
+    pub tail: u32,
+    /// One of [`capture`].
+    pub how: u8,
+    /// Whether the operation's first bytes look like the start of an HTTP message.
+    pub starts_message: bool,
+}
+
+impl Captured {
+    /// Nothing was captured.
+    #[inline(always)]
+    pub const fn nothing(how: u8) -> Self {
+        Self { head: 0, tail: 0, how, starts_message: false }
+    }
+}
+
+/// Copies up to `budget` bytes from the start of an operation of `total` bytes to `payload`, and its last few bytes
+/// behind them.
+///
+/// With no budget left the first bytes are still looked at: if they look like the start of a message, the budget is
+/// `fresh_budget` again. A pipelined message is found so behind a body of any length.
+///
+/// # Safety
+///
+/// `payload` must be valid for writes of twice [`PAYLOAD_MAX`] plus [`TAIL_MAX`] bytes.
+#[inline(always)]
+pub unsafe fn copy(payload: *mut u8, total: u32, budget: u32, fresh_budget: u32) -> Captured {
+    let (address, count) = match syscall() {
+        Syscall::Buffer(base) => {
+            // SAFETY: promised by the caller.
+            return unsafe { copy_flat(payload, base, total, budget, fresh_budget) };
+        }
+        Syscall::Vector { address, count } => (address, count),
+        Syscall::Message(msghdr) => {
+            // `msg_iov` and `msg_iovlen` are neighbours.
+            let mut vector = IoVec { base: 0, len: 0 };
+            if !read_iovec(&mut vector, msghdr + MSG_IOV) {
+                return Captured::nothing(capture::FAULT);
+            }
+            (vector.base, vector.len)
+        }
+        Syscall::Other => return Captured::nothing(capture::NO_BUFFER),
+    };
+    // SAFETY: promised by the caller.
+    unsafe { copy_vector(payload, address, count, total, budget, fresh_budget) }
+}
+
+/// # Safety
+///
+/// As [`copy`].
+#[inline(always)]
+unsafe fn copy_flat(payload: *mut u8, base: u64, total: u32, budget: u32, fresh_budget: u32) -> Captured {
+    let mut want = budget;
+    let mut starts_message = false;
+    if budget < PREFIX {
+        want = PREFIX;
+        // SAFETY: the payload is longer than a prefix.
+        if total >= 8 && read(payload, 8, base) && unsafe { looks_like_http(payload) } {
+            want = fresh_budget;
+            starts_message = true;
+        }
+    }
+    if want > total {
+        want = total;
+    }
+    if want > PAYLOAD_MAX as u32 {
+        want = PAYLOAD_MAX as u32;
+    }
+    if !read(payload, want, base) {
+        return Captured::nothing(capture::FAULT);
+    }
+    let mut captured = Captured { head: want, tail: 0, how: capture::READ, starts_message };
+    let left = total - want;
+    if left > 0 {
+        // SAFETY: `want` is at most `PAYLOAD_MAX`, behind which there is room for a tail.
+        captured.tail = unsafe { copy_tail(payload, want, base + u64::from(total), left) };
+    }
+    captured
+}
+
+/// # Safety
+///
+/// As [`copy`].
+#[inline(always)]
+unsafe fn copy_vector(
+    payload: *mut u8,
+    address: u64,
+    count: u64,
+    total: u32,
+    budget: u32,
+    fresh_budget: u32,
+) -> Captured {
+    let mut want = budget;
+    let mut starts_message = false;
+    let mut entry = IoVec { base: 0, len: 0 };
+    if !read_iovec(&mut entry, address) {
+        return Captured::nothing(capture::FAULT);
+    }
+    if budget < PREFIX {
+        want = PREFIX;
+        // SAFETY: the payload is longer than a prefix.
+        if entry.len >= 8 && total >= 8 && read(payload, 8, entry.base) && unsafe { looks_like_http(payload) }
+        {
+            want = fresh_budget;
+            starts_message = true;
+        }
+    }
+    if want > total {
+        want = total;
+    }
+    let mut head: u32 = 0;
+    let mut left = total;
+    let mut end: u64 = 0;
+    let mut last: u32 = 0;
+    for index in 0..VECTOR_MAX {
+        if index >= count || left == 0 {
+            break;
+        }
+        if !read_iovec(&mut entry, address + index * size_of::<IoVec>() as u64) {
+            return Captured { head, tail: 0, how: capture::FAULT, starts_message };
+        }
+        let len = if entry.len > u64::from(left) { left } else { entry.len as u32 };
+        if head < want && head < PAYLOAD_MAX as u32 {
+            let mut part = want - head;
+            if part > len {
+                part = len;
+            }
+            if part > PAYLOAD_MAX as u32 {
+                part = PAYLOAD_MAX as u32;
+            }
+            // SAFETY: the mask keeps the offset below `PAYLOAD_MAX`, and so do both bounds their sum below the size.
+            let at = unsafe { payload.add((head & (PAYLOAD_MAX as u32 - 1)) as usize) };
+            if part > 0 && !read(at, part, entry.base) {
+                return Captured { head, tail: 0, how: capture::FAULT, starts_message };
+            }
+            head += part;
+        }
+        left -= len;
+        end = entry.base + u64::from(len);
+        last = len;
+    }
+    if head > PAYLOAD_MAX as u32 {
+        // Cannot be: `part` never exceeds what is wanted. It tells the verifier so.
+        head = PAYLOAD_MAX as u32;
+    }
+    let mut captured = Captured { head, tail: 0, how: capture::READ, starts_message };
+    if left == 0 && head < total {
+        let missing = total - head;
+        // SAFETY: `head` is at most `PAYLOAD_MAX`, behind which there is room for a tail.
+        captured.tail = unsafe { copy_tail(payload, head, end, if last < missing { last } else { missing }) };
+    }
+    captured
+}
+
+/// Copies up to `at_most` bytes that end at `end` to `payload[offset..]`; returns how many, 0 if they cannot be read.
+///
+/// # Safety
+///
+/// `payload` must be valid for writes of `offset` + [`TAIL_MAX`] bytes.
+#[inline(always)]
+unsafe fn copy_tail(payload: *mut u8, offset: u32, end: u64, at_most: u32) -> u32 {
+    let len = if at_most > TAIL_MAX as u32 { TAIL_MAX as u32 } else { at_most };
+    // SAFETY: promised by the caller.
+    if read(unsafe { payload.add(offset as usize) }, len, end - u64::from(len)) { len } else { 0 }
+}
+
+/// Whether eight bytes look like the start of an HTTP/1 message. Decides only how much is captured, nothing else.
+///
+/// # Safety
+///
+/// `bytes` must be valid for reads of eight bytes.
+#[inline(always)]
+unsafe fn looks_like_http(bytes: *const u8) -> bool {
+    // SAFETY: promised by the caller.
+    let word = u32::from_ne_bytes(unsafe { [*bytes, *bytes.add(1), *bytes.add(2), *bytes.add(3)] });
+    const fn tag(text: &[u8; 4]) -> u32 {
+        u32::from_ne_bytes(*text)
+    }
+    word == tag(b"HTTP")
+        || word == tag(b"GET ")
+        || word == tag(b"POST")
+        || word == tag(b"PUT ")
+        || word == tag(b"HEAD")
+        || word == tag(b"DELE")
+        || word == tag(b"PATC")
+        || word == tag(b"OPTI")
+}
+
+#[inline(always)]
+fn read_iovec(into: &mut IoVec, address: u64) -> bool {
+    read(core::ptr::from_mut(into).cast(), size_of::<IoVec>() as u32, address)
+}
+
+/// Copies user memory. The hook runs after the copy that the system call made, so the pages are there.
+#[inline(always)]
+fn read(into: *mut u8, len: u32, address: u64) -> bool {
+    // SAFETY: the helper checks the user address; the verifier has proven that `into` has room for `len` bytes.
+    unsafe { bpf_probe_read_user(into.cast(), len, address as *const _) == 0 }
+}
