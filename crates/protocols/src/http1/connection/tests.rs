@@ -1,0 +1,1 @@
+//! Rules of HTTP/1, one test each.

@@ -1,0 +1,1 @@
+//! Redaction of what URLs may give away.
