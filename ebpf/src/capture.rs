@@ -155,8 +155,8 @@ unsafe fn copy_vector(
             if part > PAYLOAD_MAX as u32 {
                 part = PAYLOAD_MAX as u32;
             }
-            // SAFETY: the mask keeps the offset below `PAYLOAD_MAX`, and so do both bounds their sum below the size.
-            let at = unsafe { payload.add((head & (PAYLOAD_MAX as u32 - 1)) as usize) };
+            // SAFETY: `head` is below `PAYLOAD_MAX` and `part` at most that, so that their sum is within the payload.
+            let at = unsafe { payload.add(below_payload_max(head)) };
             if part > 0 && !read(at, part, entry.base) {
                 return Captured { head, tail: 0, how: capture::FAULT, starts_message };
             }
@@ -211,6 +211,17 @@ unsafe fn looks_like_http(bytes: *const u8) -> bool {
         || word == tag(b"DELE")
         || word == tag(b"PATC")
         || word == tag(b"OPTI")
+}
+
+/// An offset that the verifier, too, knows to be below [`PAYLOAD_MAX`]. The mask is written as an instruction because the
+/// compiler, which has already proven the bound, would leave it out.
+#[inline(always)]
+fn below_payload_max(offset: u32) -> usize {
+    const { assert!(PAYLOAD_MAX == 8192) }
+    let mut offset = u64::from(offset);
+    // SAFETY: changes nothing but the register it is given.
+    unsafe { core::arch::asm!("{0} &= 8191", inout(reg) offset, options(pure, nomem, nostack)) }
+    offset as usize
 }
 
 #[inline(always)]

@@ -4,6 +4,8 @@
 //! structure, `filter` decides who is traced, `capture` finds and copies a process's bytes, `emit` sends and counts.
 #![no_std]
 #![no_main]
+// Inline assembly for the BPF target is not stable; both toolchains that can build it allow the feature.
+#![feature(asm_experimental_arch)]
 
 mod capture;
 mod emit;

@@ -1,0 +1,9 @@
+//! The kernel half's user side: resolving offsets, loading programs, choosing what to attach.
+
+pub mod load;
+pub mod maps;
+pub mod offsets;
+pub mod reader;
+
+pub use load::{Attached, LoadError, Tap, TapChoice};
+pub use maps::KernelMaps;
