@@ -169,17 +169,12 @@ rust_is_ready() {
     done
 }
 
-# A compiler that brings a precompiled `core` for BPF (Debian's libstd-rust-web-dev-bpf): prints its path.
+# A compiler that brings a precompiled `core` for BPF (Debian's libstd-rust-web-dev-bpf): prints its path. The agent's
+# build script looks in the same place.
 bpf_rustc_precompiled() {
-    local rustc sysroot
-    while IFS= read -r rustc; do
-        sysroot="$("$rustc" --print sysroot 2>/dev/null)" || continue
-        if compgen -G "$sysroot/lib/rustlib/bpfel-unknown-none/lib/libcore-*.rlib" >/dev/null; then
-            printf '%s\n' "$rustc"
-            return 0
-        fi
-    done < <(type -aP rustc)
-    return 1
+    local rustc="${BPF_RUSTC:-/usr/bin/rustc}" sysroot
+    sysroot="$("$rustc" --print sysroot 2>/dev/null)" || return 1
+    [[ -d "$sysroot/lib/rustlib/bpfel-unknown-none/lib" ]] && printf '%s\n' "$rustc"
 }
 
 # Whether rustup has a nightly with the sources of `core`.

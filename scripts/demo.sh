@@ -1,0 +1,386 @@
+#!/usr/bin/env bash
+# Builds and runs the whole demo natively: tinyolly, the agent, and the two services it watches.
+set -euo pipefail
+
+SCRIPT_NAME=demo.sh
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# In the order they start; they stop in reverse, so that the agent's last spans still find tinyolly.
+PARTS=(tinyolly otel-ebpf-agent ebpf-backend ebpf-frontend)
+declare -A PORTS=(["tinyolly"]="5005 4317 4318" ["otel-ebpf-agent"]="" ["ebpf-backend"]=5004 ["ebpf-frontend"]=5001)
+HEALTH_DEADLINE_S=30
+STOP_DEADLINE_S=15
+CAP_PERFMON=38
+CAP_BPF=39
+
+STATE_DIR="${DEMO_STATE_DIR:-$REPO_ROOT/.demo}"
+BIN_DIR="${BIN_DIR:-}"
+ACTION=run
+DETACH=0
+FRESH=0
+# What the agent is started with, and stopped with, when this user may not load BPF programs: sudo.
+PRIVILEGE=()
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/demo.sh [--detach] [--fresh] [--bin-dir DIR]
+       scripts/demo.sh --stop | --status | --help
+
+Installs what is missing (scripts/setup.sh), builds, starts the demo and stays until Ctrl-C, which stops everything.
+
+  --detach        return once everything is healthy; the demo goes on until --stop
+  --fresh         start with an empty database
+  --bin-dir DIR   run the programs found in DIR; install and build nothing (also: BIN_DIR)
+  --stop          stop a running demo
+  --status        what runs; exits with 0 when everything does, with 3 when nothing or only a part does
+  --help          this text
+
+Ports: 5005 UI and API, 4317 OTLP/gRPC, 4318 OTLP/HTTP, 5001 frontend, 5004 backend; all on loopback.
+State and logs: .demo/ in the repository (other place: DEMO_STATE_DIR).
+The agent needs root, or CAP_BPF and CAP_PERFMON; without them it is started through sudo when there is one.
+USAGE
+}
+
+pid_file() { printf '%s/%s.pid\n' "$STATE_DIR" "$1"; }
+log_file() { printf '%s/%s.log\n' "$STATE_DIR" "$1"; }
+part_pid() { live_pid "$(pid_file "$1")"; }
+supervisor_pid() { live_pid "$STATE_DIR/demo.pid"; }
+
+live_parts() {
+    local part
+    for part in "${PARTS[@]}"; do
+        if part_pid "$part" >/dev/null; then printf '%s\n' "$part"; fi
+    done
+}
+
+# --- stopping ---------------------------------------------------------------------------------------------------
+
+# The agent may run as root while this user does not.
+send_signal() {
+    kill "-$1" "$2" 2>/dev/null || { [[ ${#PRIVILEGE[@]} -gt 0 ]] && "${PRIVILEGE[@]}" kill "-$1" "$2" 2>/dev/null; }
+}
+
+is_gone() { ! part_pid "$1" >/dev/null; }
+
+stop_part() {
+    local part="$1" pid
+    if pid="$(part_pid "$part")"; then
+        send_signal TERM "$pid" || is_gone "$part" || warn "$part (pid $pid) could not be signalled"
+        if ! wait_until "$STOP_DEADLINE_S" is_gone "$part"; then
+            warn "$part (pid $pid) did not end within $STOP_DEADLINE_S s: killing it"
+            send_signal KILL "$pid" || is_gone "$part" || warn "$part (pid $pid) could not be killed"
+            wait_until 5 is_gone "$part" || return 1
+        fi
+    fi
+    rm -f "$(pid_file "$part")"
+}
+
+stop_parts() {
+    local i status=0
+    for ((i = ${#PARTS[@]} - 1; i >= 0; i--)); do
+        stop_part "${PARTS[i]}" || status=1
+    done
+    return "$status"
+}
+
+everything_is_gone() { [[ -z "$(live_parts)" ]] && ! supervisor_pid >/dev/null; }
+
+stop_demo() {
+    local pid
+    if everything_is_gone; then
+        rm -f "$STATE_DIR"/*.pid
+        say "nothing runs"
+        return 0
+    fi
+    if pid="$(supervisor_pid)"; then
+        # It stops its own children; it needs no more than their deadlines.
+        kill -TERM "$pid" 2>/dev/null || warn "the demo's script (pid $pid) could not be signalled"
+        wait_until $((STOP_DEADLINE_S * ${#PARTS[@]})) everything_is_gone || warn "the demo's script (pid $pid) does not end"
+    else
+        find_privilege_for_stop
+        stop_parts || true # what is left is named just below
+    fi
+    everything_is_gone || die "still running: $(live_parts | tr '\n' ' ')"
+    rm -f "$STATE_DIR/demo.pid"
+    say "stopped"
+}
+
+find_privilege_for_stop() {
+    if ! is_root && have sudo; then PRIVILEGE=(sudo); fi
+}
+
+show_status() {
+    local part pid status=0
+    for part in "${PARTS[@]}"; do
+        if pid="$(part_pid "$part")"; then
+            printf '%-16s running  pid %-8s log %s\n' "$part" "$pid" "$(log_file "$part")"
+        else
+            printf '%-16s not running\n' "$part"
+            status=3
+        fi
+    done
+    return "$status"
+}
+
+# --- before starting --------------------------------------------------------------------------------------------
+
+# A second run never touches the first one.
+refuse_second_run() {
+    local live pid
+    live="$(live_parts | tr '\n' ' ')"
+    if pid="$(supervisor_pid)" && [[ "$(wc -w <<<"$live")" -lt ${#PARTS[@]} ]]; then
+        die "the demo is being started or stopped already (pid $pid)"
+    fi
+    [[ -n $live ]] || return 0
+    if [[ "$(wc -w <<<"$live")" -lt ${#PARTS[@]} ]]; then
+        die "only a part of the demo runs: ${live% }; stop it first: scripts/demo.sh --stop"
+    fi
+    say "the demo runs already: http://localhost:5005 (stop it: scripts/demo.sh --stop)"
+    if [[ $DETACH -eq 1 ]]; then exit 0; fi
+    exit 1
+}
+
+check_ports() {
+    local part port busy=0
+    for part in "${PARTS[@]}"; do
+        for port in ${PORTS[$part]}; do
+            if port_in_use "$port"; then
+                printf '%s: error: port %s, which %s needs, is in use by %s\n' \
+                    "$SCRIPT_NAME" "$port" "$part" "$(port_holder "$port")" >&2
+                busy=1
+            fi
+        done
+    done
+    [[ $busy -eq 0 ]] || exit 1
+}
+
+check_privilege() {
+    if is_root || { has_capability "$CAP_BPF" && has_capability "$CAP_PERFMON"; }; then return 0; fi
+    have sudo || die "the agent loads BPF programs: run this as root, or with CAP_BPF and CAP_PERFMON"
+    say "the agent loads BPF programs: it is started through sudo, everything else as $(id -un)"
+    sudo -v || die "sudo refused: run this as root, or with CAP_BPF and CAP_PERFMON"
+    PRIVILEGE=(sudo)
+}
+
+# Runs a long command in a group of its own, so that a signal ends it and whatever it started at once.
+run_group() {
+    local pid
+    setsid "$@" &
+    pid=$!
+    cleanup_push "kill -TERM -- -$pid 2>/dev/null || true # ended by itself long ago, mostly"
+    wait "$pid"
+}
+
+build() {
+    local -a command=(cargo build --release)
+    local part
+    run_group "$REPO_ROOT/scripts/setup.sh" || exit 1
+    for part in "${PARTS[@]}"; do command+=(--package "$part"); done
+    say "building (a few minutes the first time)"
+    cd "$REPO_ROOT"
+    run_group "${command[@]}" || die "the build failed; its messages are above"
+    BIN_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}/release"
+}
+
+check_binaries() {
+    local part
+    for part in "${PARTS[@]}"; do
+        [[ -x $BIN_DIR/$part ]] || die "$BIN_DIR/$part is missing; without --bin-dir this script builds it"
+    done
+}
+
+# --- starting ---------------------------------------------------------------------------------------------------
+
+# start PART VARIABLE=VALUE... -- ARGUMENT...: runs a part in a session of its own, out of reach of the terminal's
+# Ctrl-C, which would end all at once instead of in order. The lock on descriptor 9 stays with this script.
+start() {
+    local part="$1" file log pid
+    local -a variables=()
+    shift
+    while [[ $1 != -- ]]; do
+        variables+=("$1")
+        shift
+    done
+    shift
+    file="$(pid_file "$part")"
+    log="$(log_file "$part")"
+    : >"$log"
+    if [[ $part == otel-ebpf-agent && ${#PRIVILEGE[@]} -gt 0 ]]; then
+        rm -f "$file.sudo"
+        # sudo stays in between as a parent: the agent's own pid comes from the shell that becomes the agent.
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        "${PRIVILEGE[@]}" setsid --fork bash -c 'echo "$$" >"$1"; shift; exec env "$@"' bash \
+            "$file.sudo" "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&-
+        wait_until 10 test -s "$file.sudo" || die "sudo did not start $part; see $log"
+        pid="$(<"$file.sudo")"
+        rm -f "$file.sudo"
+    else
+        setsid env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&- &
+        pid=$!
+    fi
+    # A part that ended at once has no start time any more: `await` reports it.
+    write_pid_file "$file" "$pid" || printf '%s gone\n' "$pid" >"$file"
+}
+
+# Names the part that ended, with the end of its log, and ends the script, which stops the others.
+report_end() {
+    local part="$1" pid status=unknown
+    read -r pid _ <"$(pid_file "$part")"
+    # Not a child when it was started through sudo.
+    if wait "$pid" 2>/dev/null; then status=0; else status=$?; fi
+    printf '%s: error: %s ended (exit status %s); the end of %s:\n' "$SCRIPT_NAME" "$part" "$status" "$(log_file "$part")" >&2
+    tail -n 15 "$(log_file "$part")" | sed 's/^/  /' >&2
+    exit 1
+}
+
+# await PART COMMAND...: waits until the command says that the part is healthy.
+await() {
+    local part="$1" deadline=$((SECONDS + HEALTH_DEADLINE_S))
+    shift
+    until "$@"; do
+        if is_gone "$part"; then report_end "$part"; fi
+        if ((SECONDS >= deadline)); then
+            printf '%s: error: %s is not healthy after %s s; the end of %s:\n' \
+                "$SCRIPT_NAME" "$part" "$HEALTH_DEADLINE_S" "$(log_file "$part")" >&2
+            tail -n 15 "$(log_file "$part")" | sed 's/^/  /' >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+agent_is_attached() { grep -q attached "$(log_file otel-ebpf-agent)"; }
+
+start_all() {
+    local otlp=http://127.0.0.1:4317
+    start tinyolly -- --host 127.0.0.1 --ui-port 5005 --otlp-grpc-port 4317 --otlp-http-port 4318 \
+        --db "$STATE_DIR/tinyolly.db"
+    await tinyolly http_ok http://127.0.0.1:5005/health
+    start otel-ebpf-agent OTEL_EBPF_OPEN_PORT=5001,5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
+    await otel-ebpf-agent agent_is_attached
+    start ebpf-backend PORT=5004 --
+    await ebpf-backend http_ok http://127.0.0.1:5004/health
+    start ebpf-frontend PORT=5001 BACKEND_URL=http://127.0.0.1:5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
+    await ebpf-frontend http_ok http://127.0.0.1:5001/health
+    # One order through both services, so that there is something to look at. Any answer will do: refusing an order
+    # is part of the demo.
+    curl --silent --output /dev/null --max-time 10 http://127.0.0.1:5001/process-order \
+        || warn "the first order got no answer; see $(log_file ebpf-frontend)"
+}
+
+banner() {
+    local stop="Ctrl-C"
+    if [[ $DETACH -eq 1 ]]; then stop="scripts/demo.sh --stop"; fi
+    cat <<BANNER
+
+  TinyOlly    http://localhost:5005     traces, logs and metrics
+  frontend    http://localhost:5001     makes its own traffic; try /process-order
+  backend     http://localhost:5004     contains no OpenTelemetry at all
+  OTLP        localhost:4317 (gRPC), localhost:4318 (HTTP)
+  logs        $STATE_DIR/*.log
+  stop        $stop
+
+BANNER
+}
+
+# Stays until a signal arrives or a part ends.
+supervise() {
+    local part
+    while true; do
+        for part in "${PARTS[@]}"; do
+            if is_gone "$part"; then report_end "$part"; fi
+        done
+        # In the background, because a trap waits for a command in the foreground.
+        sleep 0.5 9>&- &
+        wait $!
+    done
+}
+
+# Runs on every exit of this script that is not a successful --detach.
+wind_down() {
+    # A second Ctrl-C would leave half of it running.
+    trap '' INT TERM HUP
+    if [[ -n "$(live_parts)" ]]; then
+        say "stopping"
+        stop_parts || warn "still running: $(live_parts | tr '\n' ' ')"
+    fi
+    rm -f "$STATE_DIR/demo.pid"
+}
+
+prepare_state_dir() {
+    if ! mkdir -p "$STATE_DIR" 2>/dev/null || [[ ! -w $STATE_DIR ]]; then
+        die "$STATE_DIR cannot be written; name another place in DEMO_STATE_DIR"
+    fi
+}
+
+run_demo() {
+    need_cmd curl "install curl"
+    need_cmd setsid "install util-linux"
+    prepare_state_dir
+    refuse_second_run
+    exec 9>"$STATE_DIR/lock"
+    flock --nonblock 9 || die "another demo.sh is at work in $STATE_DIR"
+    check_privilege
+    check_ports
+
+    cleanup_on_exit
+    cleanup_push wind_down
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    write_pid_file "$STATE_DIR/demo.pid" $$
+
+    if [[ -z $BIN_DIR ]]; then
+        build
+        check_ports
+    fi
+    check_binaries
+    if [[ $FRESH -eq 1 ]]; then rm -f "$STATE_DIR"/tinyolly.db{,-wal,-shm}; fi
+
+    start_all
+    banner
+    if [[ $DETACH -eq 1 ]]; then
+        trap - EXIT
+        rm -f "$STATE_DIR/demo.pid"
+        exit 0
+    fi
+    supervise
+}
+
+parse_arguments() {
+    while [[ $# -gt 0 ]]; do
+        case "$1" in
+            --detach) DETACH=1 ;;
+            --fresh) FRESH=1 ;;
+            --stop) ACTION=stop ;;
+            --status) ACTION=status ;;
+            --bin-dir)
+                [[ $# -ge 2 ]] || usage_error "--bin-dir needs a directory"
+                BIN_DIR="$2"
+                shift
+                ;;
+            --bin-dir=*) BIN_DIR="${1#*=}" ;;
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            *) usage_error "unknown argument $1" ;;
+        esac
+        shift
+    done
+    if [[ -n $BIN_DIR ]]; then
+        BIN_DIR="$(cd "$BIN_DIR" 2>/dev/null && pwd)" || die "the directory of --bin-dir does not exist"
+    fi
+}
+
+main() {
+    parse_arguments "$@"
+    case "$ACTION" in
+        stop) stop_demo ;;
+        status) show_status ;;
+        run) run_demo ;;
+    esac
+}
+
+main "$@"
