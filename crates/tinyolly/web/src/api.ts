@@ -1,0 +1,90 @@
+/** The one client of the server's API. */
+import { readLog, readSpan, readTraceSummary, type LogRecord, type Span, type TraceSummary } from './model';
+import type { Nanos } from './time';
+import type {
+  WireLog,
+  WireMetric,
+  WireMetricSummary,
+  WireProblem,
+  WireTrace,
+  WireTraceSummary,
+} from './wire';
+
+/** A request that failed; `status` is 0 when no answer came. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function get<T>(path: string, params: Record<string, string | number> = {}, signal?: AbortSignal): Promise<T> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) if (value !== '' && value !== 0) query.set(name, String(value));
+  const url = query.size > 0 ? `${path}?${query.toString()}` : path;
+  let response: Response;
+  try {
+    response = await fetch(url, { headers: { accept: 'application/json' }, ...(signal && { signal }) });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, 'TinyOlly does not answer.');
+  }
+  if (!response.ok) throw new ApiError(response.status, await problemText(response));
+  return (await response.json()) as T;
+}
+
+async function problemText(response: Response): Promise<string> {
+  try {
+    const problem = (await response.json()) as WireProblem;
+    return problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
+  } catch {
+    return `The server answered ${response.status}.`;
+  }
+}
+
+export interface TraceDetail {
+  id: string;
+  spans: Span[];
+  /** As received, for "copy JSON". */
+  wire: WireTrace;
+}
+
+export interface LogQuery {
+  limit: number;
+  service?: string;
+  traceId?: string;
+  severityMin?: number;
+}
+
+export const api = {
+  async traces(query: { limit: number; service: string }, signal?: AbortSignal): Promise<TraceSummary[]> {
+    return (await get<WireTraceSummary[]>('/api/traces', query, signal)).map(readTraceSummary);
+  },
+
+  async trace(id: string, signal?: AbortSignal): Promise<TraceDetail> {
+    const wire = await get<WireTrace>(`/api/traces/${encodeURIComponent(id)}`, {}, signal);
+    return { id: wire.trace_id, spans: wire.spans.map(readSpan), wire };
+  },
+
+  async logs(query: LogQuery, signal?: AbortSignal): Promise<LogRecord[]> {
+    const params = {
+      limit: query.limit,
+      service: query.service ?? '',
+      trace_id: query.traceId ?? '',
+      severity_min: query.severityMin ?? 0,
+    };
+    return (await get<WireLog[]>('/api/logs', params, signal)).map(readLog);
+  },
+
+  metrics(limit: number, signal?: AbortSignal): Promise<WireMetricSummary[]> {
+    return get<WireMetricSummary[]>('/api/metrics', { limit }, signal);
+  },
+
+  /** Without a range the server's default, the last hour. */
+  metric(name: string, signal?: AbortSignal, range?: { start: Nanos; end: Nanos }): Promise<WireMetric> {
+    const params = range ? { start: String(range.start), end: String(range.end) } : {};
+    return get<WireMetric>(`/api/metrics/${encodeURIComponent(name)}`, params, signal);
+  },
+};

@@ -1,0 +1,68 @@
+/** Where the bars, ticks and labels of a waterfall go, in fractions of its width. */
+import { formatDuration, minus, toNumber, type Nanos } from '../time';
+import type { Span } from '../model';
+
+export interface Extent {
+  start: Nanos;
+  /** Never zero, so that it may be divided by. */
+  length: number;
+}
+
+export function extentOf(spans: readonly Span[]): Extent {
+  const first = spans[0];
+  if (!first) return { start: 0n as Nanos, length: 1 };
+  let start = first.start;
+  let end = first.end;
+  for (const span of spans) {
+    if (span.start < start) start = span.start;
+    if (span.end > end) end = span.end;
+  }
+  return { start, length: Math.max(1, toNumber(minus(end, start))) };
+}
+
+export interface Bar {
+  left: number;
+  width: number;
+  /** Where the duration fits: after the bar, before it, or on it. */
+  label: 'after' | 'before' | 'inside';
+}
+
+/** Share of the width that a duration label takes on a narrow screen. */
+const LABEL_SHARE = 0.14;
+
+export function barOf(span: Span, extent: Extent): Bar {
+  const left = clamp(toNumber(minus(span.start, extent.start)) / extent.length);
+  const width = clamp(toNumber(span.duration) / extent.length, 1 - left);
+  const room = 1 - left - width;
+  const label = room >= LABEL_SHARE ? 'after' : left >= LABEL_SHARE ? 'before' : 'inside';
+  return { left, width, label };
+}
+
+function clamp(share: number, most = 1): number {
+  return Math.min(most, Math.max(0, share));
+}
+
+export interface Tick {
+  at: number;
+  label: string;
+}
+
+/** Round steps of 1, 2 or 5 so that at most `most` ticks, the zero included, cover the extent. */
+export function ticksOf(length: number, most: number): Tick[] {
+  const step = roundStep(length / Math.max(1, most));
+  const ticks: Tick[] = [];
+  for (let at = 0; at <= length; at += step) ticks.push({ at: at / length, label: tickLabel(at) });
+  return ticks;
+}
+
+function roundStep(least: number): number {
+  const size = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
+  const factor = [1, 2, 5, 10].find((each) => each * size >= least) ?? 10;
+  return factor * size;
+}
+
+/** A round duration without the decimals that say nothing: `200 ms`, not `200.0 ms`. */
+function tickLabel(ns: number): string {
+  if (ns === 0) return '0';
+  return formatDuration(ns).replace(/(\.\d*?)0+ /, '$1 ').replace('. ', ' ');
+}

@@ -1,0 +1,84 @@
+/** Numbers, severities and evidence in words. */
+import type { Origin, SpanKind } from './model';
+
+const whole = new Intl.NumberFormat('en-GB');
+const short = new Intl.NumberFormat('en-GB', { notation: 'compact', maximumFractionDigits: 1 });
+
+/** `12 345`, or `1.2M` from a million on. */
+export function formatCount(value: number): string {
+  return value < 1_000_000 ? whole.format(value) : short.format(value);
+}
+
+/** A measured value: four digits that count, no noise behind them. */
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return whole.format(value);
+  const size = Math.abs(value);
+  if (size >= 1e9 || size < 1e-4) return value.toPrecision(4).replace(/\.?0+(e|$)/, '$1');
+  return String(Number(value.toPrecision(4)));
+}
+
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+export type SeverityClass = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'none';
+
+/** The six ranges of OTLP severity numbers. */
+export function severityClass(number: number): SeverityClass {
+  if (number < 1 || number > 24) return 'none';
+  const classes = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+  return classes[Math.floor((number - 1) / 4)] ?? 'none';
+}
+
+/** What the severity filter offers: least number and its name. */
+export const SEVERITIES: readonly { least: number; name: string }[] = [
+  { least: 0, name: 'All severities' },
+  { least: 5, name: 'Debug and above' },
+  { least: 9, name: 'Info and above' },
+  { least: 13, name: 'Warnings and above' },
+  { least: 17, name: 'Errors and above' },
+];
+
+const EVIDENCE: Record<string, string> = {
+  header: 'A traceparent header read from the request names the parent.',
+  tcp_seq: 'The request’s first byte has the same connection and TCP sequence number on both ends.',
+  task: 'The same async task, or a task it woke, made the call while the parent’s request was open.',
+  thread: 'The same OS thread made the call while the parent’s request was open.',
+  sole: 'The parent’s request was the only one open in the process during the whole call.',
+};
+
+/** Why the agent believes in the link to the parent. */
+export function evidenceText(source: string): string {
+  return EVIDENCE[source] ?? 'The agent names this evidence, which this version of TinyOlly does not know.';
+}
+
+const KIND_TEXT: Record<SpanKind, string> = {
+  unspecified: 'kind not given',
+  internal: 'internal work',
+  server: 'server: answers a request',
+  client: 'client: makes a request',
+  producer: 'producer: sends a message',
+  consumer: 'consumer: handles a message',
+};
+
+export function kindText(kind: SpanKind): string {
+  return KIND_TEXT[kind];
+}
+
+export function originText(origin: Origin): string {
+  if (origin === 'ebpf') return 'seen from the kernel by the eBPF agent';
+  return origin === 'sdk' ? 'reported by an OpenTelemetry SDK in the program' : 'origin not given';
+}
+
+export function statusText(code: number): string {
+  return code === 2 ? 'Error' : code === 1 ? 'Ok' : 'Unset';
+}
+
+/** 2xx, 3xx, 4xx, 5xx as a tone of the palette. */
+export function httpTone(status: number): 'ok' | 'info' | 'warn' | 'error' | 'quiet' {
+  if (status >= 500) return 'error';
+  if (status >= 400) return 'warn';
+  if (status >= 300) return 'info';
+  return status >= 200 ? 'ok' : 'quiet';
+}
