@@ -1,0 +1,156 @@
+//! Starting, feeding and stopping the export.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use crate::config::{ExportSettings, TracePrinter};
+
+use super::SpanBatchItem;
+use super::counters::DropCounters;
+use super::printer::Printer;
+use super::worker::{BatchLimits, Worker};
+use super::{printer, transport};
+
+/// What can prevent the export from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The library refuses the endpoint.
+    #[error("prepare export to {endpoint}")]
+    Exporter {
+        /// The endpoint as configured.
+        endpoint: String,
+        /// What the library says.
+        #[source]
+        source: opentelemetry_otlp::ExporterBuildError,
+    },
+    /// A header that cannot be sent. The value is not shown.
+    #[error("header {0} has a name or value that cannot be sent")]
+    Header(String),
+    /// The printer's thread could not be started.
+    #[error("start the thread that prints spans")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Namespace of [`Exporter::start`].
+#[derive(Debug)]
+pub struct Exporter;
+
+impl Exporter {
+    /// Starts the worker and the printer that the settings ask for. Call it inside a tokio runtime. Nothing is
+    /// connected yet: an absent collector shows as warnings once there are spans.
+    ///
+    /// # Errors
+    /// The endpoint or a header is unusable, or a thread cannot be started.
+    pub fn start(
+        settings: &ExportSettings,
+        drops: Arc<DropCounters>,
+    ) -> Result<(SpanSink, ExportTask), StartError> {
+        Self::start_with_output(settings, drops, Box::new(std::io::stdout()))
+    }
+
+    /// The same with something else than standard output to print to.
+    ///
+    /// # Errors
+    /// As [`Exporter::start`].
+    pub fn start_with_output(
+        settings: &ExportSettings,
+        drops: Arc<DropCounters>,
+        output: Box<dyn std::io::Write + Send>,
+    ) -> Result<(SpanSink, ExportTask), StartError> {
+        let (stop, stopped) = watch::channel(None);
+        let mut worker = None;
+        let mut queue = None;
+        if let Some(otlp) = &settings.otlp {
+            let exporter = transport::build(otlp)?;
+            let (sender, receiver) = mpsc::channel(settings.queue_size.max(1));
+            let limits =
+                BatchLimits { max_size: settings.batch_max_size.max(1), timeout: settings.batch_timeout };
+            let endpoint = otlp.endpoint.clone();
+            worker = Some(tokio::spawn(drive(
+                Worker::new(receiver, exporter, endpoint, limits, Arc::clone(&drops)),
+                stopped,
+            )));
+            queue = Some(sender);
+        }
+        let printer = match settings.printer {
+            TracePrinter::Disabled => None,
+            kind => Some(printer::start(kind, output, Arc::clone(&drops)).map_err(StartError::Thread)?),
+        };
+        let sink = SpanSink { queue, printer: printer.clone(), counters: drops };
+        Ok((sink, ExportTask { stop, worker, printer }))
+    }
+}
+
+/// Where finished spans go. Cheap to clone; may be used from any thread.
+#[derive(Debug, Clone)]
+pub struct SpanSink {
+    queue: Option<mpsc::Sender<SpanBatchItem>>,
+    printer: Option<Printer>,
+    counters: Arc<DropCounters>,
+}
+
+impl SpanSink {
+    /// Hands over a span. Never blocks: what does not fit is dropped and counted. To have the text printer show
+    /// the time in the handler, offer the `processing` child before its server span.
+    pub fn offer(&self, item: SpanBatchItem) {
+        let Some(queue) = &self.queue else {
+            if let Some(printer) = &self.printer {
+                printer.offer(item);
+            }
+            return;
+        };
+        if let Some(printer) = &self.printer {
+            printer.offer(item.clone());
+        }
+        self.counters.add_offered(1);
+        match queue.try_send(item) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => self.counters.add_queue_full(1),
+            Err(mpsc::error::TrySendError::Closed(_)) => self.counters.add_shutdown(1),
+        }
+    }
+}
+
+/// The running export, to be shut down at the end.
+#[derive(Debug)]
+#[must_use = "dropping it ends the export without counting what is left"]
+pub struct ExportTask {
+    stop: watch::Sender<Option<tokio::time::Instant>>,
+    worker: Option<JoinHandle<()>>,
+    printer: Option<Printer>,
+}
+
+impl ExportTask {
+    /// Delivers what is queued until the deadline; what is left then is counted as dropped by shutdown. Spans
+    /// offered after this call are counted so too.
+    pub async fn shutdown(self, deadline: Duration) {
+        let end = tokio::time::Instant::now() + deadline;
+        self.stop.send_replace(Some(end));
+        if let Some(worker) = self.worker
+            && let Err(failure) = worker.await
+        {
+            error!(error = %failure, "export worker ended abnormally");
+        }
+        if let Some(printer) = self.printer {
+            printer.finish(end).await;
+        }
+    }
+}
+
+/// Runs the worker until it is told to stop, then until it is done or the deadline has passed.
+async fn drive(mut worker: Worker, mut stopped: watch::Receiver<Option<tokio::time::Instant>>) {
+    tokio::select! {
+        () = worker.run() => {}
+        // An error means that the task handle is gone: nobody waits, so nothing more is delivered.
+        _ = stopped.wait_for(Option::is_some) => {}
+    }
+    worker.close();
+    let end = (*stopped.borrow()).unwrap_or_else(tokio::time::Instant::now);
+    // A timeout is told by what is left.
+    let _ = tokio::time::timeout_at(end, worker.run()).await;
+    worker.abandon();
+}
