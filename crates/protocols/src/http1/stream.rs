@@ -51,6 +51,13 @@ pub(super) enum HeadStep<H> {
     More,
     /// So many bytes were taken and the head is whole.
     Whole(usize, H),
+    /// It is none, or exceeds the limits; whether a whole request line was in it.
+    Failed { with: Failure, has_line: bool },
+}
+
+/// Why a head was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
     Malformed,
     TooLarge,
 }
@@ -132,14 +139,20 @@ impl<M> Stream<M> {
         fits: impl Fn(&[u8]) -> Fit,
         parse: impl Fn(&[u8]) -> Result<(usize, H), HeadError>,
     ) -> HeadStep<H> {
-        let step = if self.buffer.is_empty() {
+        let taken = if self.buffer.is_empty() {
             self.first_bytes(data, max_head_bytes, fits, parse)
         } else {
             self.more_bytes(data, max_head_bytes, fits, parse)
         };
-        if !matches!(step, HeadStep::More) {
-            self.clear_buffer();
-        }
+        let step = match taken {
+            Ok(None) => return HeadStep::More,
+            Ok(Some((consumed, head))) => HeadStep::Whole(consumed, head),
+            Err(with) => {
+                let seen = if self.buffer.is_empty() { data } else { &self.buffer };
+                HeadStep::Failed { with, has_line: detect::has_request_line(seen) }
+            }
+        };
+        self.clear_buffer();
         step
     }
 
@@ -150,20 +163,20 @@ impl<M> Stream<M> {
         max_head_bytes: usize,
         fits: impl Fn(&[u8]) -> Fit,
         parse: impl Fn(&[u8]) -> Result<(usize, H), HeadError>,
-    ) -> HeadStep<H> {
+    ) -> Result<Option<(usize, H)>, Failure> {
         match parse(data) {
-            Ok((consumed, _)) if consumed > max_head_bytes => HeadStep::TooLarge,
-            Ok((consumed, head)) => HeadStep::Whole(consumed, head),
-            Err(HeadError::Malformed) => HeadStep::Malformed,
-            Err(HeadError::TooManyHeaders) => HeadStep::TooLarge,
-            Err(HeadError::Partial) if data.len() > max_head_bytes => HeadStep::TooLarge,
-            Err(HeadError::Partial) if fits(data) == Fit::No => HeadStep::Malformed,
+            Ok((consumed, _)) if consumed > max_head_bytes => Err(Failure::TooLarge),
+            Ok(whole) => Ok(Some(whole)),
+            Err(HeadError::Partial) if data.len() > max_head_bytes => Err(Failure::TooLarge),
+            Err(HeadError::Partial) if fits(data) == Fit::No => Err(Failure::Malformed),
             Err(HeadError::Partial) => {
                 self.buffer.extend_from_slice(data);
                 self.searched = data.len();
                 self.line_checked = data.contains(&b'\n');
-                HeadStep::More
+                Ok(None)
             }
+            Err(HeadError::Malformed) => Err(Failure::Malformed),
+            Err(HeadError::TooManyHeaders) => Err(Failure::TooLarge),
         }
     }
 
@@ -173,35 +186,28 @@ impl<M> Stream<M> {
         max_head_bytes: usize,
         fits: impl Fn(&[u8]) -> Fit,
         parse: impl Fn(&[u8]) -> Result<(usize, H), HeadError>,
-    ) -> HeadStep<H> {
+    ) -> Result<Option<(usize, H)>, Failure> {
         let before = self.buffer.len();
         // One byte above the limit is enough to see that it is exceeded.
         let room = (max_head_bytes + 1).saturating_sub(before);
-        let taken = &data[..data.len().min(room)];
-        if before < PREFIX_BYTES {
-            let mut prefix = [0; PREFIX_BYTES];
-            let more = taken.len().min(PREFIX_BYTES - before);
-            prefix[..before].copy_from_slice(&self.buffer);
-            prefix[before..before + more].copy_from_slice(&taken[..more]);
-            if fits(&prefix[..before + more]) == Fit::No {
-                return HeadStep::Malformed;
-            }
+        self.buffer.extend_from_slice(&data[..data.len().min(room)]);
+        let prefix = &self.buffer[..self.buffer.len().min(PREFIX_BYTES)];
+        if before < PREFIX_BYTES && fits(prefix) == Fit::No {
+            return Err(Failure::Malformed);
         }
-        self.buffer.extend_from_slice(taken);
         if !self.line_checked && !self.check_line(&parse) {
-            return HeadStep::Malformed;
+            return Err(Failure::Malformed);
         }
-        if let Some(end) = self.find_end() {
-            return match parse(&self.buffer[..end]) {
-                Ok((consumed, head)) => HeadStep::Whole(consumed.saturating_sub(before), head),
-                Err(HeadError::TooManyHeaders) => HeadStep::TooLarge,
-                Err(HeadError::Malformed | HeadError::Partial) => HeadStep::Malformed,
-            };
+        match self.find_end() {
+            Some(end) if end > max_head_bytes => Err(Failure::TooLarge),
+            Some(end) => match parse(&self.buffer[..end]) {
+                Ok((consumed, head)) => Ok(Some((consumed.saturating_sub(before), head))),
+                Err(HeadError::TooManyHeaders) => Err(Failure::TooLarge),
+                Err(HeadError::Malformed | HeadError::Partial) => Err(Failure::Malformed),
+            },
+            None if self.buffer.len() > max_head_bytes => Err(Failure::TooLarge),
+            None => Ok(None),
         }
-        if self.buffer.len() > max_head_bytes {
-            return HeadStep::TooLarge;
-        }
-        HeadStep::More
     }
 
     /// Reads the first line as soon as it is whole, so that another protocol is not collected for long.

@@ -4,7 +4,7 @@ use super::{Connection, Cursor, Open, Phase, RequestPart, request_direction};
 use crate::http1::body::Body;
 use crate::http1::detect;
 use crate::http1::head::{Framing, Parsed, RequestHead, parse_request};
-use crate::http1::stream::{Expect, HeadStep, Start, Stream};
+use crate::http1::stream::{Expect, Failure, HeadStep, Start, Stream};
 use crate::http1::types::{Direction, DropCause, Exchange, ExchangeEnd, Outcome, Role};
 
 impl<M: Clone> Connection<M> {
@@ -39,17 +39,18 @@ impl<M: Clone> Connection<M> {
                 }
                 skipped + consumed
             }
-            HeadStep::Malformed => {
-                if stream.tentative {
+            HeadStep::Failed { with, has_line } => {
+                if stream.tentative && !has_line {
                     stream.restart(Expect::Skip);
                     self.miss();
                 } else {
-                    self.lose_requests(direction, DropCause::RequestMalformed, out);
+                    stream.tentative = false;
+                    let cause = match with {
+                        Failure::Malformed => DropCause::RequestMalformed,
+                        Failure::TooLarge => DropCause::RequestTooLarge,
+                    };
+                    self.lose_requests(direction, cause, out);
                 }
-                data.len()
-            }
-            HeadStep::TooLarge => {
-                self.lose_requests(direction, DropCause::RequestTooLarge, out);
                 data.len()
             }
         }
@@ -73,34 +74,40 @@ impl<M: Clone> Connection<M> {
         }
         let is_connect = parsed.head.method == "CONNECT";
         let framing = parsed.framing;
-        if self.may_await_response(direction.other(), &start, out) {
-            if self.open.len() >= self.limits.max_pipelined
-                || self.open_head_bytes + parsed.consumed > self.limits.max_open_head_bytes
-            {
-                self.pipelines = true;
-                out.push(Outcome::Dropped(DropCause::PipelineTooDeep));
-                self.stream(direction).restart(Expect::Skip);
-                return;
-            }
+        let is_told = self.may_await_response(direction.other(), &start, out);
+        if is_told && !self.has_room(parsed.consumed) {
+            // Its response would be taken for the next request's, so none is followed after it.
+            self.pipelines = true;
+            out.push(Outcome::Dropped(DropCause::PipelineTooDeep));
+            self.stream(direction).restart(Expect::Skip);
+            return;
+        }
+        if is_told {
             self.push_open(role, parsed, start, at_ns);
         } else {
             out.push(Outcome::Dropped(DropCause::Desynchronised));
         }
-        let expect = match framing {
-            Framing::Length(0) => Expect::Head,
-            _ if is_connect => Expect::Head,
-            Framing::Length(length) => Expect::Body(Body::Length(length)),
-            Framing::Chunked => Expect::Body(Body::CHUNKED),
-            Framing::UntilClose => Expect::Body(Body::UntilClose),
+        let body = match framing {
+            Framing::Length(0) => None,
+            _ if is_connect => None,
+            Framing::Length(length) => Some(Body::Length(length)),
+            Framing::Chunked => Some(Body::CHUNKED),
+            Framing::UntilClose => Some(Body::UntilClose),
         };
-        let stream = self.stream(direction);
-        stream.restart(expect);
-        if expect == Expect::Head {
-            self.finish_request(at_ns, out);
+        if let Some(body) = body {
+            self.stream(direction).restart(Expect::Body(body));
+            return;
         }
-        if is_connect && !self.open.is_empty() {
-            self.stream(direction).expect = Expect::Hold { early_bytes: false };
+        self.finish_request(at_ns, out);
+        if is_connect {
+            self.stream(direction).expect =
+                if is_told { Expect::Hold { early_bytes: false } } else { Expect::Skip };
         }
+    }
+
+    fn has_room(&self, head_bytes: usize) -> bool {
+        self.open.len() < self.limits.max_pipelined
+            && self.open_head_bytes + head_bytes <= self.limits.max_open_head_bytes
     }
 
     /// Tells whether the response to a request that begins at `start` will be known for its own.
@@ -161,7 +168,7 @@ impl<M: Clone> Connection<M> {
         });
     }
 
-    /// Ends the request in progress at `at_ns`.
+    /// Ends the request in progress at `at_ns`; its head ends it when it has no body.
     pub(super) fn finish_request(&mut self, at_ns: u64, out: &mut Vec<Outcome<M>>) {
         let Some(direction) = self.role.map(request_direction) else {
             return;

@@ -4,7 +4,7 @@ use super::{Connection, Cursor, Phase, RequestPart, request_direction};
 use crate::http1::body::Body;
 use crate::http1::detect;
 use crate::http1::head::{Framing, Parsed, ResponseHead, parse_response};
-use crate::http1::stream::{Expect, HeadStep, Start};
+use crate::http1::stream::{Expect, Failure, HeadStep, Start};
 use crate::http1::types::{Direction, DropCause, ExchangeEnd, Outcome};
 
 /// Most interim responses that are kept of one exchange.
@@ -44,12 +44,12 @@ impl<M: Clone> Connection<M> {
                 }
                 skipped + consumed
             }
-            HeadStep::Malformed => {
-                self.lose_responses(DropCause::ResponseMalformed, out);
-                data.len()
-            }
-            HeadStep::TooLarge => {
-                self.lose_responses(DropCause::ResponseTooLarge, out);
+            HeadStep::Failed { with, .. } => {
+                let cause = match with {
+                    Failure::Malformed => DropCause::ResponseMalformed,
+                    Failure::TooLarge => DropCause::ResponseTooLarge,
+                };
+                self.lose_responses(cause, out);
                 data.len()
             }
         }

@@ -1,1 +1,0 @@
-//! Rules of HTTP/1, one test each.
