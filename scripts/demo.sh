@@ -173,10 +173,9 @@ run_group() {
 }
 
 build() {
-    local -a command=(cargo build --release)
-    local part
+    local -a command
     run_group "$REPO_ROOT/scripts/setup.sh" || exit 1
-    for part in "${PARTS[@]}"; do command+=(--package "$part"); done
+    mapfile -t command < <(product_build_command)
     say "building (a few minutes the first time)"
     cd "$REPO_ROOT"
     run_group "${command[@]}" || die "the build failed; its messages are above"

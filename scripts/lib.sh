@@ -196,3 +196,11 @@ bpf_toolchain() {
         return 1
     fi
 }
+
+# --- the product ------------------------------------------------------------------------------------------------
+
+# The command that builds what the demo runs, one word a line: everywhere the same, so that it is built once.
+product_build_command() {
+    printf '%s\n' cargo build --release --package tinyolly --package otel-ebpf-agent \
+        --package ebpf-backend --package ebpf-frontend
+}

@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# Runs every test of the repository, or the sections named, and ends with one line that adds up all results.
+set -euo pipefail
+
+SCRIPT_NAME=test.sh
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+ALL_SECTIONS=(lint web rust build otlp kernel product)
+TARGET_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}"
+LOG_DIR="$TARGET_DIR/test-logs"
+WEB_DIR="$REPO_ROOT/crates/tinyolly/web"
+# One selection for clippy, tests and kernel tests: another one would unify features differently and build anew.
+SELECTION=(--workspace --exclude otel-ebpf-programs)
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+SUMMARY=()
+
+usage() {
+    cat <<'USAGE'
+Usage: scripts/test.sh [SECTION...]
+
+Installs what is missing (scripts/setup.sh --test) and runs the sections named, or all of them, in this order:
+
+  lint      rustfmt, clippy (the BPF programs apart), shellcheck, shfmt
+  web       the user interface: types and unit tests
+  rust      unit, property, replay and integration tests; no root needed
+  build     the four programs, in release
+  otlp      the official OpenTelemetry SDK for Python against tinyolly
+  kernel    tests that load BPF programs; root needed, skipped without
+  product   the demo as people run it: smoke test, browser test, stopping; root needed, skipped without
+
+A failing section does not keep the others from running. The last line is "N passed, N failed[, N skipped]", the sum
+over all runners; the exit status is 1 when anything failed. Logs: test-logs/ in the target directory.
+USAGE
+}
+
+# --- counting ---------------------------------------------------------------------------------------------------
+
+# count_* FILE: prints "passed failed skipped" from a runner's output.
+
+# "[anything: ]N passed, N failed[, N skipped]": our own runners.
+count_own() {
+    sed -nE 's/^([a-z0-9]+: )?([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?$/\2 \3 0\5/p' "$1" | tail -n 1
+}
+
+# nextest: "Summary [ 1.2s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped". What a filter left out counts as
+# skipped there; it is not a test that could not run, so only `#[ignore]` would be hidden by not counting it.
+count_nextest() {
+    awk '/^ *Summary \[/ {
+        passed = failed = 0
+        for (i = 2; i <= NF; i++) {
+            word = $i
+            sub(/,$/, "", word)
+            if (word == "passed") passed = $(i - 1)
+            if (word == "failed" || word == "timed") failed += $(i - 1)
+        }
+        found = 1
+    } END { if (found) print passed, failed, 0 }' "$1"
+}
+
+# libtest: one "test result: ok. 5 passed; 0 failed; 1 ignored; ..." for each binary.
+count_libtest() {
+    awk '/^test result: / { found = 1; passed += $4; failed += $6; skipped += $8 }
+        END { if (found) print passed, failed, skipped }' "$1"
+}
+
+# vitest: "      Tests  1 failed | 12 passed | 2 skipped (15)", colours already off.
+count_vitest() {
+    awk '/^ *Tests +[0-9]/ {
+        for (i = 2; i <= NF; i++) n[$i] = $(i - 1)
+        print n["passed"] + 0, n["failed"] + 0, n["skipped"] + n["todo"]
+    }' "$1" | tail -n 1
+}
+
+# pytest: "==== 1 failed, 5 passed, 1 skipped, 1 error in 3.21s ====".
+count_pytest() {
+    awk '/^=+ .* in [0-9.]+s.*=+$/ {
+        for (i = 2; i <= NF; i++) { word = $i; sub(/,$/, "", word); n[word] = $(i - 1) }
+        print n["passed"] + 0, n["failed"] + n["error"] + n["errors"], n["skipped"] + 0
+    }' "$1" | tail -n 1
+}
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+# add NAME PASSED FAILED SKIPPED SECONDS
+add() {
+    PASSED=$((PASSED + $2))
+    FAILED=$((FAILED + $3))
+    SKIPPED=$((SKIPPED + $4))
+    SUMMARY+=("$(printf '%-44s %5s passed %4s failed %4s skipped %6s s' "$1" "$2" "$3" "$4" "$5")")
+}
+
+# skip NAME REASON...: says aloud that something is not tested here.
+skip() {
+    local name="$1"
+    shift
+    printf '\n!!! SKIPPED: %s: %s\n' "$name" "$*"
+    add "$name" 0 0 1 0
+}
+
+# within SECONDS COMMAND...: ends a command that hangs. In a terminal it stays in the foreground, for Ctrl-C.
+within() {
+    local seconds="$1"
+    shift
+    if [[ -t 0 ]]; then
+        timeout --foreground --kill-after=10 "$seconds" "$@"
+    else
+        timeout --kill-after=10 "$seconds" "$@" </dev/null
+    fi
+}
+
+# run NAME COUNTER SECONDS COMMAND...: runs a command, shows its output, and counts its tests; with the counter `-`
+# the command itself is the one test. A command that fails without a failed test counts as one.
+run() {
+    local name="$1" counter="$2" seconds="$3" start=$SECONDS log status=0
+    local passed=0 failed=0 skipped=0
+    shift 3
+    log="$LOG_DIR/${name//[^A-Za-z0-9]/-}.log"
+    printf '\n--- %s\n' "$name"
+    within "$seconds" "$@" 2>&1 | tee "$log" || status=$?
+    if [[ $counter == - ]]; then
+        if [[ $status -eq 0 ]]; then passed=1; fi
+    else
+        read -r passed failed skipped < <("$counter" "$log") || true # no line: the runner did not get to its end
+        passed=$((10#${passed:-0}))
+        failed=$((10#${failed:-0}))
+        skipped=$((10#${skipped:-0}))
+        if [[ $status -eq 0 && $((passed + failed + skipped)) -eq 0 ]]; then
+            printf 'no test was run\n'
+            status=1
+        fi
+    fi
+    if [[ $status -ne 0 && $failed -eq 0 ]]; then failed=1; fi
+    if [[ $status -eq 124 ]]; then printf 'stopped after %s s\n' "$seconds"; fi
+    add "$name" "$passed" "$failed" "$skipped" "$((SECONDS - start))"
+    [[ $failed -eq 0 ]]
+}
+
+# --- sections ---------------------------------------------------------------------------------------------------
+
+section_lint() { run lint count_own 900 cargo xtask lint; }
+
+# tinyolly's build script installs the packages too; npm leaves a lock file of its own there, newer than ours.
+install_web_packages() {
+    if [[ node_modules/.package-lock.json -nt package-lock.json ]]; then return 0; fi
+    npm ci --no-audit --no-fund
+}
+
+section_web() {
+    cd "$WEB_DIR"
+    run "web: npm ci" - 300 bash -c install_web_packages || return 0
+    run "web: types" - 300 npm run check || true            # counted
+    run "web: unit tests" count_vitest 300 npm test || true # counted
+}
+
+section_rust() {
+    if have cargo-nextest; then
+        run "rust" count_nextest 1200 cargo nextest run "${SELECTION[@]}" --no-fail-fast \
+            --filterset 'not package(otel-ebpf-kernel-tests)'
+    else
+        run "rust" count_libtest 1200 cargo test "${SELECTION[@]}" --exclude otel-ebpf-kernel-tests --no-fail-fast
+    fi
+}
+
+section_build() {
+    local -a command
+    mapfile -t command < <(product_build_command)
+    run "build, release" - 1200 "${command[@]}"
+}
+
+section_otlp() {
+    local venv="$TARGET_DIR/otlp-venv" tests="$REPO_ROOT/crates/tinyolly/tests"
+    if [[ ! -x $TARGET_DIR/release/tinyolly ]]; then section_build || return 0; fi
+    if [[ ! -x $venv/bin/pip ]]; then python3 -m venv "$venv"; fi
+    run "otlp: install the Python SDK" - 300 \
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$tests/requirements.txt" || return 0
+    run "otlp: conformance" count_pytest 300 env TINYOLLY_BIN="$TARGET_DIR/release/tinyolly" \
+        "$venv/bin/python" -m pytest -p no:cacheprovider --color=no "$tests/otlp_conformance.py"
+}
+
+section_kernel() {
+    if ! is_root; then
+        skip kernel "loading BPF programs needs root"
+        return 0
+    fi
+    if have cargo-nextest; then
+        # One at a time: they watch the same kernel.
+        run "kernel" count_nextest 900 cargo nextest run "${SELECTION[@]}" --no-fail-fast --test-threads 1 \
+            --filterset 'package(otel-ebpf-kernel-tests)'
+    else
+        run "kernel" count_libtest 900 cargo test --package otel-ebpf-kernel-tests --no-fail-fast -- --test-threads 1
+    fi
+}
+
+# Ids of the BPF programs that are loaded now; nothing where bpftool is missing.
+bpf_program_ids() { bpftool prog show --json 2>/dev/null | jq '.[].id' 2>/dev/null | sort; }
+
+says_that_it_runs() { "$REPO_ROOT/scripts/demo.sh" --detach | grep "runs already"; }
+
+# The file in PROGRAMS_BEFORE lists the BPF programs of before the start.
+stop_leaves_nothing() {
+    local file part port status=0
+    local -a pids=()
+    for file in "$DEMO_STATE_DIR"/*.pid; do pids+=("$(cut -d ' ' -f 1 "$file")"); done
+    "$REPO_ROOT/scripts/demo.sh" --stop || return 1
+    for part in "${pids[@]}"; do
+        if proc_stamp "$part" >/dev/null; then
+            printf 'process %s is still there\n' "$part"
+            status=1
+        fi
+    done
+    for port in 5005 4317 4318 5001 5004; do
+        if port_in_use "$port"; then
+            printf 'port %s is still held by %s\n' "$port" "$(port_holder "$port")"
+            status=1
+        fi
+    done
+    # The kernel frees programs a moment after their last reference went.
+    if have bpftool && ! wait_until 10 no_new_bpf_programs; then
+        printf 'BPF programs are still loaded:\n'
+        bpftool prog show
+        status=1
+    fi
+    return "$status"
+}
+
+no_new_bpf_programs() { [[ -z "$(comm -13 "$PROGRAMS_BEFORE" <(bpf_program_ids))" ]]; }
+
+# For `run`, which starts programs and not functions.
+export -f install_web_packages
+export -f says_that_it_runs stop_leaves_nothing no_new_bpf_programs bpf_program_ids
+export -f have proc_stamp port_in_use port_holder listening_inodes wait_until
+
+section_product() {
+    local before="$LOG_DIR/bpf-programs-before"
+    if ! is_root; then
+        skip product "the agent needs root"
+        return 0
+    fi
+    # Never the data of a demo that somebody looks at.
+    export DEMO_STATE_DIR="$TARGET_DIR/test-demo"
+    bpf_program_ids >"$before"
+    run "product: demo.sh --detach" - 1500 "$REPO_ROOT/scripts/demo.sh" --detach --fresh || return 0
+    cleanup_push "'$REPO_ROOT/scripts/demo.sh' --stop >/dev/null"
+    run "product: smoke test" count_own 300 "$REPO_ROOT/scripts/smoke.sh" || true # counted
+    product_browser_test || true                                                  # counted
+    run "product: a second run says so" - 60 bash -c says_that_it_runs || true    # counted
+    export PROGRAMS_BEFORE="$before"
+    run "product: --stop leaves nothing" - 120 bash -c stop_leaves_nothing || true # counted
+}
+
+product_browser_test() {
+    (cd "$WEB_DIR" && install_web_packages)
+    run "product: browser test" count_own 300 env --chdir "$WEB_DIR" TINYOLLY_URL=http://127.0.0.1:5005 \
+        OTLP_HTTP_URL=http://127.0.0.1:4318 SHOTS_DIR="$TARGET_DIR/e2e-shots" npm run --silent e2e
+}
+
+# --- main -------------------------------------------------------------------------------------------------------
+
+parse_arguments() {
+    local argument
+    SECTIONS=()
+    for argument in "$@"; do
+        case "$argument" in
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            -*) usage_error "unknown option $argument" ;;
+            *)
+                [[ " ${ALL_SECTIONS[*]} " == *" $argument "* ]] \
+                    || usage_error "unknown section $argument; there are: ${ALL_SECTIONS[*]}"
+                SECTIONS+=("$argument")
+                ;;
+        esac
+    done
+    if [[ ${#SECTIONS[@]} -eq 0 ]]; then SECTIONS=("${ALL_SECTIONS[@]}"); fi
+}
+
+main() {
+    local section line total_start=$SECONDS
+    parse_arguments "$@"
+    cleanup_on_exit
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    mkdir -p "$LOG_DIR"
+    # Plain text for the counters, whatever the terminal.
+    export CARGO_TERM_COLOR=never NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1
+    "$REPO_ROOT/scripts/setup.sh" --test
+
+    for section in "${SECTIONS[@]}"; do
+        printf '\n======== %s ========\n' "$section"
+        cd "$REPO_ROOT"
+        "section_$section" || true # counted; the next section runs in any case
+    done
+
+    printf '\n======== summary (%s s) ========\n' "$((SECONDS - total_start))"
+    for line in "${SUMMARY[@]}"; do printf '%s\n' "$line"; done
+    # Before the last line, so that nothing is printed after it.
+    cleanup_run || true # the status of the last command, which is of no interest here
+    line="$PASSED passed, $FAILED failed"
+    if [[ $SKIPPED -gt 0 ]]; then line+=", $SKIPPED skipped"; fi
+    printf '\n%s\n' "$line"
+    [[ $FAILED -eq 0 ]]
+}
+
+main "$@"
