@@ -258,9 +258,9 @@ start_all() {
     await tinyolly http_ok http://127.0.0.1:5005/health
     start otel-ebpf-agent OTEL_EBPF_OPEN_PORT=5001,5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
     await otel-ebpf-agent agent_is_attached
-    start ebpf-backend PORT=5004 --
+    start ebpf-backend HOST=127.0.0.1 PORT=5004 --
     await ebpf-backend http_ok http://127.0.0.1:5004/health
-    start ebpf-frontend PORT=5001 BACKEND_URL=http://127.0.0.1:5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
+    start ebpf-frontend HOST=127.0.0.1 PORT=5001 BACKEND_URL=http://127.0.0.1:5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
     await ebpf-frontend http_ok http://127.0.0.1:5001/health
     # One order through both services, so that there is something to look at. Any answer will do: refusing an order
     # is part of the demo.

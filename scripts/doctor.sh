@@ -135,7 +135,7 @@ tracefs_mount() {
 report_tap() {
     local tap=none hook
     printf '\nTap\n'
-    for hook in sock_recv_length sock_send_length sk_data_ready; do
+    for hook in sock_recv_length sock_send_length sk_data_ready tcp_probe; do
         if btf_has "btf_trace_$hook"; then row "tracepoint $hook" yes; else row "tracepoint $hook" no; fi
     done
     for hook in tcp_recvmsg tcp_sendmsg; do
@@ -152,8 +152,9 @@ report_tap() {
         fexit) note "fexit needs BPF trampolines; only loading one tells whether this kernel allows them (otel-ebpf-agent doctor)" ;;
         *) ;;
     esac
-    btf_has btf_trace_sk_data_ready \
-        || note "no tracepoint sk_data_ready (6.3 and later): a request's arrival is unknown, so there are no \`in queue\` spans"
+    if ! btf_has btf_trace_sk_data_ready && ! btf_has btf_trace_tcp_probe; then
+        note "no tracepoint tells when a request arrives, so there are no \`in queue\` spans"
+    fi
     case "$(lockdown_mode)" in
         confidentiality*) note "lockdown confidentiality forbids reading kernel memory by helper; the tap does not use it, but see docs/limitations.md" ;;
         integrity*) note "lockdown integrity may refuse fexit; the tracepoints work" ;;
