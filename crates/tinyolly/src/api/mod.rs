@@ -1,0 +1,63 @@
+//! The REST API that `docs/api.md` describes.
+
+pub mod host;
+mod live;
+mod logs;
+mod metrics;
+mod otlp_json;
+mod params;
+mod problem;
+mod stats;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use tokio::sync::watch;
+
+use crate::counters::Counters;
+use crate::store::Store;
+
+/// What the handlers need.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Answers queries.
+    pub store: Store,
+    /// What was received.
+    pub counters: Arc<Counters>,
+    /// Turns true when the server shuts down, which ends streams.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// The API as a router.
+pub fn router(context: Context) -> Router {
+    Router::new()
+        .route("/api/traces", get(traces::list))
+        .route("/api/traces/{trace_id}", get(traces::one))
+        .route("/api/spans", get(traces::spans))
+        .route("/api/logs", get(logs::list))
+        .route("/api/metrics", get(metrics::list))
+        .route("/api/metrics/{*name}", get(metrics::one))
+        .route("/api/stats", get(stats::stats))
+        .route("/api/live", get(live::stream))
+        .route("/health", get(stats::health))
+        .route("/api/{*path}", get(problem::no_such_path))
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(from_fn(headers))
+        .with_state(context)
+}
+
+/// Answers are data of the moment, and never pages.
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    response
+}

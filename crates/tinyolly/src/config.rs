@@ -1,0 +1,144 @@
+//! Command line and environment, lowered to checked settings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::store;
+
+const MIB: u64 = 1 << 20;
+
+/// Desktop OpenTelemetry viewer: send OTLP to it, look at it in the browser.
+#[derive(Clone, Debug, Parser)]
+#[command(version, after_help = "Example: tinyolly --db /tmp/traces.db --max-db-size 128")]
+pub struct Cli {
+    /// Address to listen on, for all three ports
+    #[arg(long, env = "TINYOLLY_HOST", default_value = "127.0.0.1", value_name = "IP")]
+    pub host: IpAddr,
+    /// Port of the user interface and the REST API; 0 takes a free one
+    #[arg(long, env = "TINYOLLY_UI_PORT", default_value_t = 5005, value_name = "PORT")]
+    pub ui_port: u16,
+    /// Port of OTLP/gRPC; 0 takes a free one
+    #[arg(long, env = "TINYOLLY_OTLP_GRPC_PORT", default_value_t = 4317, value_name = "PORT")]
+    pub otlp_grpc_port: u16,
+    /// Port of OTLP/HTTP; 0 takes a free one
+    #[arg(long, env = "TINYOLLY_OTLP_HTTP_PORT", default_value_t = 4318, value_name = "PORT")]
+    pub otlp_http_port: u16,
+    /// Database file, made when missing [default: tinyolly/tinyolly.db in the user's data directory]
+    #[arg(long, env = "TINYOLLY_DB", value_name = "PATH")]
+    pub db: Option<PathBuf>,
+    /// Size in MiB at which the oldest data is deleted
+    #[arg(long, env = "TINYOLLY_MAX_DB_SIZE", default_value_t = 512, value_name = "MIB",
+          value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
+    pub max_db_size: u64,
+    /// Largest OTLP request in MiB, unpacked
+    #[arg(long, env = "TINYOLLY_MAX_REQUEST_SIZE", default_value_t = 16, value_name = "MIB",
+          value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub max_request_size: u64,
+    /// Requests waiting to be stored, in MiB; above it clients are told to send again later
+    #[arg(long, env = "TINYOLLY_QUEUE_SIZE", default_value_t = 64, value_name = "MIB",
+          value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub queue_size: u64,
+    /// Host name under which a browser may reach the user interface, besides localhost; may be repeated
+    #[arg(long, env = "TINYOLLY_ALLOWED_HOST", value_delimiter = ',', value_name = "NAME")]
+    pub allowed_host: Vec<String>,
+    /// What is logged to stderr, as `tracing` filters say it
+    #[arg(long, env = "TINYOLLY_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Checked settings of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// User interface and REST API.
+    pub ui: SocketAddr,
+    /// OTLP/gRPC.
+    pub grpc: SocketAddr,
+    /// OTLP/HTTP.
+    pub http: SocketAddr,
+    /// The store's settings.
+    pub store: store::Settings,
+    /// Largest OTLP request, unpacked.
+    pub max_request_bytes: usize,
+    /// Host names the user interface answers to; `None` answers to any, for listeners beyond loopback.
+    pub allowed_hosts: Option<Vec<String>>,
+}
+
+impl Cli {
+    /// Lowers the flags to settings. `data_dir` is where the database goes when no flag says.
+    pub fn config(&self, data_dir: Option<PathBuf>) -> Config {
+        let address = |port| SocketAddr::new(self.host, port);
+        let path = self.db.clone().unwrap_or_else(|| match data_dir {
+            Some(directory) => directory.join("tinyolly").join("tinyolly.db"),
+            None => PathBuf::from("tinyolly.db"),
+        });
+        let bytes = |mib: u64| usize::try_from(mib * MIB).unwrap_or(usize::MAX);
+        // On loopback a foreign name in `Host` is a page that rebound its name to this machine. Beyond loopback the
+        // names are the network's business, unless they are listed.
+        let checked = self.host.is_loopback() || !self.allowed_host.is_empty();
+        Config {
+            ui: address(self.ui_port),
+            grpc: address(self.otlp_grpc_port),
+            http: address(self.otlp_http_port),
+            store: store::Settings {
+                path,
+                max_bytes: self.max_db_size * MIB,
+                queue_bytes: bytes(self.queue_size),
+            },
+            max_request_bytes: bytes(self.max_request_size),
+            allowed_hosts: checked.then(|| self.allowed_host.clone()),
+        }
+    }
+}
+
+/// The user's data directory after the XDG base directory specification.
+pub fn data_dir(lookup: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let absolute = |name: &str| lookup(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local").join("share")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let config = Cli::try_parse_from(["tinyolly"]).unwrap().config(Some("/home/me/data".into()));
+        assert_eq!(config.ui.to_string(), "127.0.0.1:5005");
+        assert_eq!(config.grpc.port(), 4317);
+        assert_eq!(config.http.port(), 4318);
+        assert_eq!(config.store.max_bytes, 512 << 20);
+        assert_eq!(config.store.path, PathBuf::from("/home/me/data/tinyolly/tinyolly.db"));
+        assert_eq!(config.allowed_hosts, Some(vec![]));
+    }
+
+    #[test]
+    fn beyond_loopback_hosts_are_checked_only_when_listed() {
+        let open = Cli::try_parse_from(["tinyolly", "--host", "0.0.0.0"]).unwrap().config(None);
+        assert_eq!(open.allowed_hosts, None);
+        let args = ["tinyolly", "--host", "0.0.0.0", "--allowed-host", "a.example,b.example"];
+        let listed = Cli::try_parse_from(args).unwrap().config(None);
+        assert_eq!(listed.allowed_hosts, Some(vec!["a.example".into(), "b.example".into()]));
+    }
+
+    #[test]
+    fn bad_values_exit_with_2() {
+        for args in [["--ui-port", "70000"], ["--host", "localhost"], ["--max-db-size", "0"], ["--nope", "1"]]
+        {
+            let error = Cli::try_parse_from(["tinyolly", args[0], args[1]]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_data_directory_is_found_as_xdg_says() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            data_dir(move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        };
+        assert_eq!(with(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]), Some("/x".into()));
+        assert_eq!(with(&[("XDG_DATA_HOME", "relative"), ("HOME", "/h")]), Some("/h/.local/share".into()));
+        assert_eq!(with(&[]), None);
+    }
+}

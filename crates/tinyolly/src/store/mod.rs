@@ -1,0 +1,177 @@
+//! The store: one SQLite file, one writer thread, a few read-only connections.
+//!
+//! A request is prepared where it was received, waits in a bounded queue, and is acknowledged after the transaction
+//! that holds it has committed. Reads never wait for writes (WAL).
+
+mod blob;
+mod ingest;
+mod intern;
+pub mod prepare;
+pub mod query;
+mod readers;
+mod retention;
+pub mod rows;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::counters::Counters;
+use readers::Readers;
+use rows::Rows;
+use writer::{Job, Writer};
+
+/// Requests that may wait for the writer; their bytes are bounded apart, by [`Settings::queue_bytes`].
+const QUEUE_REQUESTS: usize = 1024;
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite reported a failure.
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by another version of the schema.
+    #[error("the database has schema version {found}, this program knows {known}: use another --db")]
+    Version {
+        /// In the file.
+        found: i64,
+        /// In this program.
+        known: i64,
+    },
+    /// A stored value cannot be read back.
+    #[error("damaged record: {0}")]
+    Damaged(String),
+    /// The writer did not take or finish the work, because it is shutting down or its transaction failed.
+    #[error("the store could not write: {0}")]
+    Write(String),
+    /// The queue to the writer is full.
+    #[error("the queue to the store is full")]
+    Full,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database file; it is made when missing.
+    pub path: PathBuf,
+    /// Above this size of the file the oldest data is deleted.
+    pub max_bytes: u64,
+    /// Request bytes that may wait for the writer.
+    pub queue_bytes: usize,
+}
+
+/// Handle to the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    queue: mpsc::Sender<Job>,
+    budget: Arc<Semaphore>,
+    budget_bytes: usize,
+    readers: Arc<Readers>,
+    commits: watch::Receiver<u64>,
+}
+
+/// The running writer; joining it says that everything queued is on file.
+#[derive(Debug)]
+pub struct WriterHandle(std::thread::JoinHandle<()>);
+
+impl WriterHandle {
+    /// Waits until every [`Store`] handle is gone and the queue is written.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the writer thread panicked");
+        }
+    }
+}
+
+impl Store {
+    /// Opens the file and starts the writer thread.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or was written by another schema version.
+    pub fn open(settings: &Settings, counters: Arc<Counters>) -> Result<(Self, WriterHandle), StoreError> {
+        let connection = schema::open_writer(&settings.path)?;
+        let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
+        let (committed, commits) = watch::channel(0);
+        let writer = Writer::new(connection, settings.max_bytes, counters, committed)?;
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(jobs));
+        let thread = thread.map_err(|e| StoreError::Write(format!("start the writer thread: {e}")))?;
+        let store = Self {
+            queue,
+            budget: Arc::new(Semaphore::new(settings.queue_bytes.min(Semaphore::MAX_PERMITS))),
+            budget_bytes: settings.queue_bytes.min(Semaphore::MAX_PERMITS),
+            readers: Arc::new(Readers::new(&settings.path)),
+            commits,
+        };
+        Ok((store, WriterHandle(thread)))
+    }
+
+    /// Reserves room in the queue for a request of `bytes`.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] when there is none, [`StoreError::Write`] when the store is shutting down.
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
+        // A request larger than the whole budget may still go when it is alone.
+        let wanted = u32::try_from(bytes.clamp(1, self.budget_bytes.max(1))).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.budget).try_acquire_many_owned(wanted).map_err(|_| StoreError::Full)?;
+        let slot = self.queue.clone().try_reserve_owned().map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreError::Full,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Write("shutting down".into()),
+        })?;
+        Ok(Reservation { slot, room })
+    }
+
+    /// Runs a query on a reader connection, off the async threads.
+    ///
+    /// # Errors
+    /// What the query reports, or that no connection could be opened.
+    pub async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.run(query).await
+    }
+
+    /// Changes after each committed batch.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+}
+
+/// Room in the queue, held for one request.
+#[derive(Debug)]
+pub struct Reservation {
+    slot: mpsc::OwnedPermit<Job>,
+    room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Reservation {
+    /// Hands the rows to the writer and waits until they are committed.
+    ///
+    /// # Errors
+    /// When the transaction failed or the writer is gone; nothing of the request is stored then.
+    pub async fn store(self, rows: Rows) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (done, outcome) = oneshot::channel();
+        self.slot.send(Job { rows, done, _room: self.room });
+        match outcome.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(StoreError::Write(reason)),
+            Err(_) => Err(StoreError::Write("the writer is gone".into())),
+        }
+    }
+}
+
+/// Bytes the database takes on disk, with its write-ahead log.
+pub fn file_bytes(path: &Path) -> u64 {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    size(path) + size(Path::new(&log))
+}

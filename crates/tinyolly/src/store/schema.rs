@@ -1,0 +1,104 @@
+//! The tables, and how a database file is opened.
+//!
+//! - Everything that repeats is interned: `text` (span names, service names), `resource`, `scope`, `series`.
+//! - `span` is clustered by trace, so one trace is one range read, and needs only one index more, for lists by time.
+//! - `trace` carries the summary of its spans, kept up at ingest, so that the trace list reads no span but the root.
+//! - Times are nanoseconds since the epoch in a 64-bit column, written bit for bit.
+//! - `arrival` maps the clock of arrival to row ids: retention deletes by it, in all tables alike.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+/// Version of the schema below, kept in `PRAGMA user_version`.
+pub const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE text(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, body TEXT NOT NULL, seen INTEGER NOT NULL);
+CREATE INDEX text_by_digest ON text(digest);
+CREATE TABLE resource(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, body BLOB NOT NULL, seen INTEGER NOT NULL,
+  service INTEGER NOT NULL);
+CREATE INDEX resource_by_digest ON resource(digest);
+CREATE TABLE scope(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, body BLOB NOT NULL, seen INTEGER NOT NULL);
+CREATE INDEX scope_by_digest ON scope(digest);
+
+CREATE TABLE trace(id INTEGER PRIMARY KEY, trace_id BLOB NOT NULL UNIQUE, start_ns INTEGER NOT NULL,
+  end_ns INTEGER NOT NULL, span_count INTEGER NOT NULL, error_count INTEGER NOT NULL,
+  root_has_parent INTEGER NOT NULL, root_start_ns INTEGER NOT NULL, root_span_id BLOB NOT NULL);
+CREATE INDEX trace_by_start ON trace(start_ns);
+CREATE TABLE trace_service(trace INTEGER NOT NULL, service INTEGER NOT NULL, span_count INTEGER NOT NULL,
+  error_count INTEGER NOT NULL, PRIMARY KEY(trace, service)) WITHOUT ROWID;
+CREATE TABLE span(trace INTEGER NOT NULL, start_ns INTEGER NOT NULL, span_id BLOB NOT NULL, parent_id BLOB,
+  duration_ns INTEGER NOT NULL, name INTEGER NOT NULL, kind INTEGER NOT NULL, status INTEGER NOT NULL,
+  service INTEGER NOT NULL, resource INTEGER NOT NULL, scope INTEGER NOT NULL, detail BLOB,
+  PRIMARY KEY(trace, start_ns, span_id)) WITHOUT ROWID;
+CREATE INDEX span_by_start ON span(start_ns, service);
+
+CREATE TABLE log(id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, severity INTEGER NOT NULL,
+  service INTEGER NOT NULL, resource INTEGER NOT NULL, scope INTEGER NOT NULL, trace_id BLOB, span_id BLOB,
+  detail BLOB);
+CREATE INDEX log_by_time ON log(time_ns, severity, service);
+CREATE INDEX log_by_trace ON log(trace_id, time_ns) WHERE trace_id IS NOT NULL;
+CREATE INDEX log_by_span ON log(span_id, time_ns) WHERE span_id IS NOT NULL;
+
+CREATE TABLE metric(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type INTEGER NOT NULL, unit TEXT NOT NULL,
+  description TEXT NOT NULL, UNIQUE(name, type, unit));
+CREATE TABLE series(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, metric INTEGER NOT NULL,
+  service INTEGER NOT NULL, resource INTEGER NOT NULL, scope INTEGER NOT NULL, temporality INTEGER NOT NULL,
+  monotonic INTEGER, attributes BLOB NOT NULL, point_count INTEGER NOT NULL, last_ns INTEGER NOT NULL);
+CREATE INDEX series_by_digest ON series(digest);
+CREATE INDEX series_by_metric ON series(metric);
+CREATE TABLE point(id INTEGER PRIMARY KEY, series INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL, flags INTEGER NOT NULL, value, detail BLOB);
+CREATE INDEX point_by_series ON point(series, time_ns);
+
+CREATE TABLE arrival(id INTEGER PRIMARY KEY, received_ns INTEGER NOT NULL, trace INTEGER NOT NULL,
+  log INTEGER NOT NULL, point INTEGER NOT NULL);
+CREATE TABLE total(id INTEGER PRIMARY KEY CHECK(id = 1), traces INTEGER NOT NULL, spans INTEGER NOT NULL,
+  logs INTEGER NOT NULL, points INTEGER NOT NULL);
+INSERT INTO total VALUES (1, 0, 0, 0, 0);
+";
+
+/// Opens the file for writing, and lays out the tables in a new one.
+///
+/// # Errors
+/// When the file cannot be opened, is not a database, or was written by a newer schema.
+pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Only before the first table is made does this choose how free pages are kept.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // A commit is in the operating system's hands: it survives the end of this process, not a loss of power.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        VERSION => {}
+        0 => {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        found => return Err(StoreError::Version { found, known: VERSION }),
+    }
+    Ok(connection)
+}
+
+/// Opens the file for reading only.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -2048)?;
+    Ok(connection)
+}

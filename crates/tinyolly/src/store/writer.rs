@@ -1,0 +1,117 @@
+//! The writer thread: takes what waits, writes it in one transaction, then acknowledges.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::StoreError;
+use super::ingest::{Ingest, Stored};
+use super::retention::Retention;
+use super::rows::Rows;
+use crate::counters::Counters;
+
+/// Rows after which a transaction is closed even if more requests wait, so that the first of them is answered.
+const ROWS_PER_TRANSACTION: usize = 8192;
+
+/// One request's rows on their way to the file.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) rows: Rows,
+    pub(super) done: oneshot::Sender<Result<(), String>>,
+    /// Held until the rows are written: this is what bounds the queue's memory.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+pub(super) struct Writer {
+    db: Connection,
+    ingest: Ingest,
+    retention: Retention,
+    counters: Arc<Counters>,
+    committed: watch::Sender<u64>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        db: Connection,
+        max_bytes: u64,
+        counters: Arc<Counters>,
+        committed: watch::Sender<u64>,
+    ) -> Result<Self, StoreError> {
+        let ingest = Ingest::resume(&db)?;
+        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed })
+    }
+
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        self.enforce_retention();
+        while let Some(first) = jobs.blocking_recv() {
+            let mut rows = first.rows.len();
+            let mut batch = vec![first];
+            while rows < ROWS_PER_TRANSACTION
+                && let Ok(next) = jobs.try_recv()
+            {
+                rows += next.rows.len();
+                batch.push(next);
+            }
+            self.write(batch);
+            self.enforce_retention();
+        }
+        if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize") {
+            tracing::warn!(%error, "checkpoint at shutdown failed");
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Job>) {
+        let outcome = self.transaction(&batch).map_err(|error| {
+            self.ingest.forget();
+            tracing::error!(%error, requests = batch.len(), "batch not stored");
+            error.to_string()
+        });
+        match &outcome {
+            Ok(stored) => {
+                self.counters.spans.add(stored.spans);
+                self.counters.logs.add(stored.logs);
+                self.counters.metric_points.add(stored.points);
+                self.counters.duplicate_spans.add(stored.duplicate_spans);
+                self.committed.send_modify(|n| *n += 1);
+            }
+            Err(_) => {
+                if let Err(error) = self.ingest.restart(&self.db) {
+                    tracing::error!(%error, "reading the state of the store failed");
+                }
+            }
+        }
+        let outcome = outcome.map(|_| ());
+        for job in batch {
+            // The sender may have gone away meanwhile, which changes nothing.
+            job.done.send(outcome.clone()).ok();
+        }
+    }
+
+    fn transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Stored> {
+        let transaction = self.db.transaction()?;
+        let stored = self.ingest.apply(&transaction, batch.iter().map(|job| &job.rows), now_ns())?;
+        transaction.commit()?;
+        Ok(stored)
+    }
+
+    fn enforce_retention(&mut self) {
+        match self.retention.enforce(&mut self.db) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.ingest.forget();
+                self.committed.send_modify(|n| *n += 1);
+            }
+            Err(error) => {
+                self.ingest.forget();
+                tracing::error!(%error, "deleting old data failed");
+            }
+        }
+    }
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
