@@ -132,11 +132,14 @@ impl<M: Clone> Connection<M> {
             Place::Ahead(unseen) => self.unseen(direction, unseen, out),
             Place::Overlap(repeated) => parts.skip(repeated),
             Place::Repeat => return,
-            Place::Elsewhere => self.lose(direction, not_captured(direction, self.role), out),
+            Place::Elsewhere => self.lose_place(direction, out),
         }
         self.stream(direction).next_seq = Some(op.seq.wrapping_add(op.total_bytes));
-        let turn = self.last_direction != Some(direction);
+        // What was lost right before may have begun this turn already.
+        let follows_loss = std::mem::take(&mut self.stream(direction).lost_before_next);
+        let turn = self.last_direction != Some(direction) && !follows_loss;
         self.last_direction = Some(direction);
+        self.stream(direction.other()).lost_before_next = false;
         if parts.offset == 0 {
             self.begin_operation(direction, parts.head, turn, out);
         }
@@ -160,7 +163,7 @@ impl<M: Clone> Connection<M> {
         }
         match self.stream(direction).place(seq, 1) {
             Place::Ahead(unseen) => self.unseen(direction, unseen, out),
-            Place::Elsewhere => self.lose(direction, not_captured(direction, self.role), out),
+            Place::Elsewhere => self.lose_place(direction, out),
             Place::Next => {}
             Place::Repeat | Place::Overlap(_) => return,
         }
@@ -205,6 +208,11 @@ impl<M: Clone> Connection<M> {
         let expect = self.stream(direction).expect;
         match expect {
             Expect::Skip if self.may_hunt(direction, turn) => self.hunt(direction, head),
+            Expect::Skip if self.role.is_some() && self.is_request(direction) => {
+                if detect::request_start(head) == Fit::Yes && detect::has_request_line(head) {
+                    out.push(Outcome::Dropped(DropCause::Desynchronised));
+                }
+            }
             Expect::Body(Body::Blind) if self.is_request(direction) => {
                 let is_over = turn && self.open.is_empty();
                 if is_over && detect::request_start(head) == Fit::Yes {
@@ -212,9 +220,11 @@ impl<M: Clone> Connection<M> {
                 }
             }
             Expect::Body(Body::Blind) => {
-                if self.open.len() > 1 && detect::response_start(head) == Fit::Yes {
+                let may_be_over = self.open.len() > 1 || self.stream(direction).unseen;
+                if may_be_over && detect::response_start(head) == Fit::Yes {
                     let end = self.stream(direction).last_ns;
                     self.finish_response(end, true, out);
+                    self.stream(direction).restart(Expect::Skip);
                 }
             }
             Expect::Body(Body::Optional(_)) if detect::request_start(head) == Fit::Yes => {
@@ -303,8 +313,17 @@ impl<M: Clone> Connection<M> {
 
     /// Takes bytes that no operation showed; where they lie in time is not known either.
     fn unseen(&mut self, direction: Direction, length: u32, out: &mut Vec<Outcome<M>>) {
-        let before = self.stream(direction).last_ns;
+        let stream = self.stream(direction);
+        stream.unseen = true;
+        stream.lost_before_next = true;
+        let before = stream.last_ns;
         self.not_captured(direction, length, before, true, out);
+    }
+
+    /// Takes note that an operation has nothing to do with those before it.
+    fn lose_place(&mut self, direction: Direction, out: &mut Vec<Outcome<M>>) {
+        self.stream(direction).lost_before_next = true;
+        self.lose(direction, not_captured(direction, self.role), out);
     }
 
     fn not_captured(
@@ -423,6 +442,7 @@ impl<'a> Parts<'a> {
         let total = op.total_bytes as usize;
         let head = &op.head[..op.head.len().min(total)];
         let tail = &op.tail[op.tail.len().saturating_sub(total - head.len())..];
+        let (head, tail) = if tail.len() == total { (tail, head) } else { (head, tail) };
         Parts { offset: 0, head, missing: (total - head.len() - tail.len()) as u32, tail }
     }
 

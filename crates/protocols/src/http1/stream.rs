@@ -74,6 +74,10 @@ pub(super) struct Stream<M> {
     pub(super) start: Option<Start<M>>,
     /// Content bytes of the body in progress.
     pub(super) content: u64,
+    /// An operation was lost since the message in progress began.
+    pub(super) unseen: bool,
+    /// Operations were lost after the last one, of either direction, that was seen.
+    pub(super) lost_before_next: bool,
     /// Time of the last operation.
     pub(super) last_ns: u64,
     buffer: Vec<u8>,
@@ -91,6 +95,8 @@ impl<M> Stream<M> {
             tentative: false,
             start: None,
             content: 0,
+            unseen: false,
+            lost_before_next: false,
             last_ns: 0,
             buffer: Vec::new(),
             searched: 0,
@@ -123,6 +129,7 @@ impl<M> Stream<M> {
         self.clear_head();
         self.expect = expect;
         self.content = 0;
+        self.unseen = false;
     }
 
     /// Tells whether a request's head is in progress that is certainly one.

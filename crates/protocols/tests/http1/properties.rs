@@ -402,11 +402,11 @@ proptest! {
             unharmed = unharmed.saturating_sub(play.bytes.len());
         }
         player.close();
-        prop_assert!(player.out.len() <= steady.len());
         let mut seen = std::collections::HashSet::new();
         for outcome in &player.out {
             let Outcome::Exchange(exchange) = outcome else { continue };
             prop_assert!(seen.insert(exchange.request.target.clone()), "{} twice", exchange.request.target);
+            prop_assert!(exchange.request.target != "/fake");
             if let Some(response) = &exchange.response {
                 let id = response.content_type.as_deref().unwrap_or_default();
                 prop_assert_eq!(id.trim_start_matches("t/"), exchange.request.target.trim_start_matches('/'));

@@ -176,7 +176,8 @@ impl<M: Clone> Connection<M> {
         let stream = self.stream(direction);
         let exact = stream.expect != Expect::Body(Body::Blind);
         let content = stream.content;
-        stream.restart(Expect::Head);
+        // What could not be seen of a body may have been its end and further requests.
+        stream.restart(if exact { Expect::Head } else { Expect::Skip });
         if let Some(open) = self.coming() {
             open.request = RequestPart::Whole;
             open.exchange.request_end_ns = at_ns;

@@ -132,8 +132,10 @@ impl<M: Clone> Connection<M> {
             return;
         };
         let stream = self.stream(requests.other());
-        let exact = stream.expect != Expect::Body(Body::Blind)
-            && !(estimated && stream.expect == Expect::Body(Body::UntilClose));
+        let is_blind = stream.expect == Expect::Body(Body::Blind);
+        let is_cut = estimated && stream.expect == Expect::Body(Body::UntilClose);
+        let estimated = estimated || (is_blind && stream.unseen);
+        let exact = !is_blind && !is_cut;
         let content = stream.content;
         stream.restart(Expect::Head);
         self.has_paired = true;
@@ -146,6 +148,10 @@ impl<M: Clone> Connection<M> {
         }
         self.make_body_optional(requests);
         self.settle(out);
+        if is_blind && !self.open.is_empty() {
+            // What could not be seen may have been its end and further responses.
+            self.lose_responses(DropCause::ResponseNotCaptured, out);
+        }
     }
 
     /// A client that asked for `100 (Continue)` and got its final answer instead may leave the body out
