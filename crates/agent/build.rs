@@ -45,7 +45,8 @@ fn out_dir() -> Result<PathBuf> {
 
 /// `bpf-linker` on the path, or where `cargo install` puts it.
 fn find_linker() -> Result<PathBuf> {
-    let mut places: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    let mut places: Vec<PathBuf> =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     if let Some(home) = env::var_os("CARGO_HOME") {
         places.push(Path::new(&home).join("bin"));
     }
@@ -68,7 +69,8 @@ fn distribution_rustc() -> Option<PathBuf> {
 
 /// Whether rustup has a nightly toolchain with the sources of `core`.
 fn nightly_has_source() -> bool {
-    let Ok(output) = Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]).output() else {
+    let Ok(output) = Command::new("rustup").args(["run", "nightly", "rustc", "--print", "sysroot"]).output()
+    else {
         return false;
     };
     let sysroot = String::from_utf8_lossy(&output.stdout);

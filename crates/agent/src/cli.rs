@@ -37,7 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Trace until stopped by SIGINT or SIGTERM (the default).
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Say what this kernel offers, which tap would be used, and what would not work and why.
     Doctor,
 }
@@ -80,7 +80,7 @@ pub struct RunArgs {
 impl Cli {
     /// The command, with `run` put in when none was given.
     pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Run(self.run))
+        self.command.unwrap_or(Command::Run(Box::new(self.run)))
     }
 }
 

@@ -152,7 +152,7 @@ fn endpoints_follow_the_specification() {
     let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL";
     let signal_protocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
     let (grpc, http) = (OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf);
-    let cases: [(&[(&str, &str)], &str, OtlpProtocol); 7] = [
+    let cases = [
         (&[(base, "http://c:4318")], "http://c:4318/v1/traces", http),
         (&[(base, "http://c:4318/x/")], "http://c:4318/x/v1/traces", http),
         (&[(base, "http://c:4317")], "http://c:4317", grpc),
@@ -166,7 +166,7 @@ fn endpoints_follow_the_specification() {
         ),
     ];
     for (variables, endpoint, protocol) in cases {
-        let variables = [&[("OTEL_EBPF_OPEN_PORT", "80")], variables].concat();
+        let variables = [vec![("OTEL_EBPF_OPEN_PORT", "80")], variables].concat();
         let otlp = good(from_env(&variables)).settings.export.otlp.expect("a collector");
         assert_eq!((otlp.endpoint.as_str(), otlp.protocol), (endpoint, protocol), "{variables:?}");
     }
@@ -283,6 +283,20 @@ routes: {patterns: [users]}
     for (problem, start) in problems.iter().zip(starts) {
         assert!(problem.starts_with(start), "{problem}");
     }
+}
+
+#[test]
+fn file_may_refer_to_the_environment() {
+    let file = "
+open_port: ${PORTS}
+shutdown_timeout: ${PATIENCE:-4s}
+log_level: ${LEVEL:-INFO}
+trace_printer: text
+";
+    let settings = good(from_file(file, &[("PORTS", "80,8000-8999"), ("LEVEL", "DEBUG")])).settings;
+    assert_eq!(settings.selection.rules[0].open_ports.to_string(), "80,8000-8999");
+    assert_eq!(settings.shutdown_timeout, Duration::from_secs(4));
+    assert_eq!(settings.log_level, LogLevel::Debug);
 }
 
 #[test]

@@ -22,6 +22,31 @@ impl Environment {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// Replaces `${NAME}` and `${NAME:-default}` in a text, as OBI does in its file. An unset name without default
+    /// becomes nothing; what does not have this form stays.
+    pub(crate) fn expand(&self, text: &str) -> String {
+        let mut expanded = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            expanded.push_str(before);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let Some((reference, tail)) = after.split_once('}') else {
+                expanded.push_str("${");
+                rest = after;
+                continue;
+            };
+            let (name, default) = reference.split_once(":-").unwrap_or((reference, ""));
+            if name.is_empty() || !name.chars().all(is_name) {
+                expanded.push_str("${");
+                rest = after;
+                continue;
+            }
+            expanded.push_str(self.get(name).unwrap_or(default));
+            rest = tail;
+        }
+        expanded + rest
+    }
+
     /// Names of the variables that are set, in alphabetic order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str).filter(|name| self.get(name).is_some())
@@ -90,5 +115,24 @@ impl Layers<'_> {
             let value = self.environment.get(name)?;
             Some(Given { name: (*name).to_owned(), value: value.to_owned() })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_replaced_and_the_rest_stays() {
+        let environment: Environment = [("HOST", "collector"), ("EMPTY", "")].into_iter().collect();
+        for (text, expected) in [
+            ("http://${HOST}:4317", "http://collector:4317"),
+            ("${EMPTY:-none} ${MISSING}.", "none ."),
+            ("${HOST:-other}${HOST}", "collectorcollector"),
+            ("a ${ b ${HOST} ${not a name} ${open", "a ${ b collector ${not a name} ${open"),
+            ("{id} $HOST", "{id} $HOST"),
+        ] {
+            assert_eq!(environment.expand(text), expected, "{text}");
+        }
     }
 }

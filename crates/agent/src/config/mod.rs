@@ -5,6 +5,7 @@
 //! form. `docs/configuration.md` lists every setting.
 
 mod duration;
+mod keys;
 mod layers;
 mod load;
 mod names;
@@ -12,6 +13,8 @@ mod otlp;
 mod ports;
 mod problem;
 mod read;
+mod read_export;
+mod read_metrics;
 mod sampler;
 mod selection;
 mod settings;

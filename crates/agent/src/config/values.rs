@@ -54,18 +54,6 @@ words! {
     }
 }
 
-impl LogLevel {
-    /// The same level for `tracing`.
-    pub fn tracing_level(self) -> tracing::Level {
-        match self {
-            Self::Debug => tracing::Level::DEBUG,
-            Self::Info => tracing::Level::INFO,
-            Self::Warn => tracing::Level::WARN,
-            Self::Error => tracing::Level::ERROR,
-        }
-    }
-}
-
 words! {
     /// Whether and how spans are printed to standard output.
     TracePrinter accepts "disabled, text, json, json_indent or counter" {

@@ -9,22 +9,12 @@ use aya::{
 use otel_ebpf_events::{PAYLOAD_MAX, TapConfig};
 use tracing::{debug, warn};
 
+use crate::config::TapChoice;
+
 use super::offsets::{KERNEL_BTF, KernelTypes, OffsetError, resolve};
 
 /// The BPF object, built by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/otel-ebpf-programs"));
-
-/// How sends and receives are seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TapChoice {
-    /// The first that loads: tracepoints, then fexit.
-    #[default]
-    Auto,
-    /// `tp_btf/sock_{recv,send}_length`, Linux 6.3 and later.
-    Tracepoint,
-    /// `fexit/tcp_{recv,send}msg`, Linux 5.15 and later with BPF trampolines.
-    Fexit,
-}
 
 /// What to load.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +51,9 @@ pub enum LoadError {
         source: Box<ProgramError>,
     },
     /// No tap can be attached.
-    #[error("no tap: the kernel has neither sock_recv_length and sock_send_length (6.3+) nor lets fexit attach: {0}")]
+    #[error(
+        "no tap: the kernel has neither sock_recv_length and sock_send_length (6.3+) nor lets fexit attach: {0}"
+    )]
     NoTap(String),
 }
 
@@ -167,7 +159,12 @@ impl Loader {
         let choice = self.attach_tap(&mut attached)?;
         self.attach_arrival(&mut attached, &mut degraded);
         for program in &attached {
-            debug!(program = program.program, hook = program.hook, verified = program.verified_instructions, "attached");
+            debug!(
+                program = program.program,
+                hook = program.hook,
+                verified = program.verified_instructions,
+                "attached"
+            );
         }
         Ok(Tap { ebpf: self.ebpf, choice, attached, degraded })
     }
@@ -230,7 +227,9 @@ impl Loader {
                 Err(error) => warn!(program, hook, error = %describe(&error), "attach failed"),
             }
         }
-        degraded.push("no arrival times: a request starts when it is read, and no `in queue` span is made".to_owned());
+        degraded.push(
+            "no arrival times: a request starts when it is read, and no `in queue` span is made".to_owned(),
+        );
     }
 
     fn tracepoint(&mut self, program: &'static str, hook: &'static str) -> Result<Attached, LoadError> {
@@ -264,7 +263,7 @@ impl Loader {
 
 /// An error with its causes, on one line; of a verifier log only the end, where the verdict stands.
 fn describe(error: &LoadError) -> String {
-    const TAIL: usize = 6000;
+    const TAIL: usize = 600;
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -53,7 +53,8 @@ impl KernelMaps {
     ///
     /// The object lacks a map: it is not of this build.
     pub fn take(ebpf: &mut Ebpf) -> Result<(Self, RingBuf<MapData>)> {
-        let mut take = |name: &'static str| ebpf.take_map(name).with_context(|| format!("map {name} is missing"));
+        let mut take =
+            |name: &'static str| ebpf.take_map(name).with_context(|| format!("map {name} is missing"));
         let events = RingBuf::try_from(take("EVENTS")?)?;
         let maps = Self {
             targets: HashMap::try_from(take("TARGETS")?)?,
@@ -80,7 +81,11 @@ where
 {
     match map.remove(key) {
         Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-        Err(aya::maps::MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(aya::maps::MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }

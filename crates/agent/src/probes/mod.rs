@@ -5,5 +5,5 @@ pub mod maps;
 pub mod offsets;
 pub mod reader;
 
-pub use load::{Attached, LoadError, Tap, TapChoice};
+pub use load::{Attached, LoadError, Loader, Tap, TapSettings, load};
 pub use maps::KernelMaps;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use btf_rs::{Backend, Btf, BtfType as _, Type};
+use btf_rs::{Backend, Btf, Type};
 use otel_ebpf_events::KernelOffsets;
 
 /// Where the kernel publishes its type information.
@@ -42,7 +42,8 @@ impl KernelTypes {
 }
 
 /// Tracepoints that not every kernel has.
-const OPTIONAL_TRACEPOINTS: [&str; 4] = ["sock_recv_length", "sock_send_length", "sk_data_ready", "tcp_probe"];
+const OPTIONAL_TRACEPOINTS: [&str; 4] =
+    ["sock_recv_length", "sock_send_length", "sk_data_ready", "tcp_probe"];
 
 /// Reads the kernel's type information.
 ///
@@ -74,7 +75,9 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
     };
     let tracepoints = OPTIONAL_TRACEPOINTS
         .into_iter()
-        .map(|name| (name, btf.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty())))
+        .map(|name| {
+            (name, btf.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty()))
+        })
         .collect();
     Ok(KernelTypes { offsets, tracepoints })
 }
@@ -120,8 +123,11 @@ fn parameters(btf: &Btf, function: &str, parameter: &str) -> Result<(u32, u32), 
     for found in btf.resolve_types_by_name(function).map_err(|_| missing())? {
         let Type::Func(found) = found else { continue };
         let Ok(Type::FuncProto(proto)) = btf.resolve_chained_type(&found) else { continue };
-        let names: Vec<String> =
-            proto.parameters.iter().map(|parameter| btf.resolve_name(parameter).unwrap_or_default()).collect();
+        let names: Vec<String> = proto
+            .parameters
+            .iter()
+            .map(|parameter| btf.resolve_name(parameter).unwrap_or_default())
+            .collect();
         if let Some(position) = names.iter().position(|name| name == parameter) {
             return Ok((names.len() as u32, position as u32));
         }

@@ -1,0 +1,204 @@
+//! The running agent: one thread reads the kernel's events and makes spans, another exports them.
+
+mod clock;
+mod report;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::maps::{HashMap as BpfHashMap, MapData};
+use otel_ebpf_events::{
+    ConnState,
+    user::{Event, decode},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    config::Settings,
+    discover::{TargetMaps, Targets, proc},
+    export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
+    pipeline::{Clock, Pipeline, samples_root},
+    probes::{self, KernelMaps, reader},
+};
+use report::Reporter;
+
+/// Runs until SIGINT or SIGTERM, then drains within the shutdown timeout.
+///
+/// # Errors
+///
+/// Nothing can be attached, the exporter cannot be started, or the kernel refuses a map update.
+pub async fn run(settings: Settings, started: Instant) -> Result<()> {
+    if !proc::in_initial_pid_namespace() {
+        warn!(
+            "not in the initial pid namespace: processes cannot be told apart; run with the host's (pid: host)"
+        );
+    }
+    let drops = Arc::new(DropCounters::default());
+    let (sink, export) = Exporter::start(&settings.export, Arc::clone(&drops)).context("start exporter")?;
+
+    let mut loader = probes::load(probes::TapSettings {
+        choice: settings.tap.attach,
+        head_max: settings.tap.capture_bytes,
+        ring_bytes: settings.tap.ring_buffer_bytes,
+    })?;
+    let (maps, mut events) = KernelMaps::take(loader.ebpf())?;
+    let KernelMaps { targets, rule_ports, served_ports, conns, mut reader_asleep, drops: kernel_drops } =
+        maps;
+    let host_name = settings.naming.hostname.clone().unwrap_or_else(host_name);
+    let mut targets = Targets::new(
+        settings.selection.clone(),
+        settings.naming.clone(),
+        settings.sampler,
+        host_name,
+        TargetMaps { targets, rule_ports, served_ports },
+    )
+    .context("tell the kernel side which ports select")?;
+    // Events first, then the look at what is there: a process that starts in between is seen twice, never missed.
+    let tap = loader.attach()?;
+    let attached_after = started.elapsed();
+    targets.scan();
+    for lack in &tap.degraded {
+        warn!("{lack}");
+    }
+    info!(
+        tap = ?tap.choice,
+        programs = tap.attached.len(),
+        attached_ms = attached_after.as_millis() as u64,
+        ready_ms = started.elapsed().as_millis() as u64,
+        targets = targets.len(),
+        "attached"
+    );
+    release_start_up_memory();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let pipeline = Pipeline::new(
+        &settings.http,
+        instrumentation_scope(),
+        Clock::new(clock::unix_ns(), clock::monotonic_ns()),
+    );
+    let mut work = Work { pipeline, targets, conns, sink, reporter: Reporter::new(kernel_drops) };
+    let reader = thread::Builder::new().name("reader".to_owned()).spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let result = reader::run(&mut events, &mut reader_asleep, &mut work, &stop);
+            work.finish();
+            (result, work.pipeline.counters().clone())
+        }
+    })?;
+
+    wait_for_stop(&reader).await?;
+    info!("stopping");
+    stop.store(true, Ordering::Release);
+    let (result, counters) = tokio::task::spawn_blocking(|| reader.join())
+        .await?
+        .map_err(|_| anyhow!("the reader thread panicked"))?;
+    // Detaches every program before the last spans are sent.
+    drop(tap);
+    export.shutdown(settings.shutdown_timeout).await;
+    report::summary(&counters, drops.read());
+    result.context("read events")
+}
+
+/// Waits for a signal, or for the reader to end by itself, which it does only on an error.
+async fn wait_for_stop<T>(reader: &thread::JoinHandle<T>) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut look = tokio::time::interval(std::time::Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = look.tick() => if reader.is_finished() { return Ok(()) },
+        }
+    }
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// Gives back what parsing the kernel's type information took, which is most of the agent's memory until then.
+fn release_start_up_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `malloc_trim` may be called at any time (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Everything the reader thread drives.
+struct Work {
+    pipeline: Pipeline,
+    targets: Targets,
+    conns: BpfHashMap<MapData, u64, ConnState>,
+    sink: SpanSink,
+    reporter: Reporter,
+}
+
+impl reader::Handler for Work {
+    fn record(&mut self, record: &[u8]) {
+        self.pipeline.counters_mut().records += 1;
+        match decode(record) {
+            Ok(Event::Data { event, head, tail }) => self.pipeline.data(&event, head, tail),
+            Ok(Event::Socket(event)) => self.pipeline.socket(&event),
+            Ok(Event::Process(event)) => self.targets.process(&event),
+            Err(error) => {
+                self.pipeline.counters_mut().undecodable += 1;
+                debug!(%error, "undecodable record");
+            }
+        }
+        self.hand_over();
+    }
+
+    fn tick(&mut self) {
+        let monotonic_ns = clock::monotonic_ns();
+        self.pipeline.clock_mut().adjust(clock::unix_ns(), monotonic_ns);
+        self.pipeline.tick(monotonic_ns);
+        self.targets.tick();
+        self.hand_over();
+        self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
+    }
+}
+
+impl Work {
+    /// Passes finished spans on, and tells the kernel side which connections it need not report any more.
+    fn hand_over(&mut self) {
+        for cookie in self.pipeline.take_ignorable() {
+            let ignored = ConnState { ignored: 1, seen: 1, ..ConnState::default() };
+            if let Err(error) = self.conns.insert(cookie, ignored, 0) {
+                debug!(cookie, %error, "cannot silence connection");
+            }
+        }
+        let (mut unsampled, mut unattributed) = (0, 0);
+        for finished in self.pipeline.take_finished() {
+            match self.targets.traced(finished.tgid) {
+                None => unattributed += 1,
+                Some(traced) if !samples_root(&traced.sampler, finished.span.span_context.trace_id()) => {
+                    unsampled += 1
+                }
+                Some(traced) => {
+                    self.sink.offer(SpanBatchItem { service: traced.service, span: finished.span })
+                }
+            }
+        }
+        let counters = self.pipeline.counters_mut();
+        counters.unsampled += unsampled;
+        counters.unattributed += unattributed;
+    }
+
+    /// Ends what is open.
+    fn finish(&mut self) {
+        self.pipeline.finish(clock::monotonic_ns());
+        self.hand_over();
+        self.reporter.finish();
+    }
+}

@@ -1,0 +1,105 @@
+//! What was lost, said while it happens and at the end.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use otel_ebpf_events::KernelDrop;
+use tracing::{debug, info, warn};
+
+use crate::{export::ExportCounts, pipeline::Counters, probes::maps::Drops};
+
+/// Time between two looks at the loss counters, and so between two warnings.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Warns of losses of the kernel side, at a limited rate.
+pub struct Reporter {
+    kernel_drops: Drops,
+    reported: HashMap<&'static str, u64>,
+    looked: Instant,
+}
+
+impl Reporter {
+    /// Nothing reported yet.
+    pub fn new(kernel_drops: Drops) -> Self {
+        Self { kernel_drops, reported: HashMap::new(), looked: Instant::now() }
+    }
+
+    /// Looks, if it is time to.
+    pub fn tick(&mut self, counters: &Counters, open_connections: usize) {
+        if self.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        self.look();
+        debug!(
+            records = counters.records,
+            requests_seen = counters.seen,
+            exchanges = counters.exchanges,
+            dropped = counters.dropped_total(),
+            spans = counters.spans,
+            open_connections,
+            "counts"
+        );
+    }
+
+    /// Looks once more, at the end.
+    pub fn finish(&mut self) {
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let drops = match self.kernel_drops.read() {
+            Ok(drops) => drops,
+            Err(error) => {
+                warn!(%error, "cannot read loss counters");
+                return;
+            }
+        };
+        for (cause, count) in drops {
+            let before = self.reported.insert(cause.name(), count).unwrap_or(0);
+            if count > before {
+                warn!(
+                    cause = cause.name(),
+                    lost = count - before,
+                    total = count,
+                    remedy = remedy(cause),
+                    "kernel side lost"
+                );
+            }
+        }
+    }
+}
+
+fn remedy(cause: KernelDrop) -> &'static str {
+    match cause {
+        KernelDrop::DataRingFull | KernelDrop::SocketRingFull | KernelDrop::ProcessRingFull => {
+            "raise OTEL_EBPF_RING_BUFFER_SIZE"
+        }
+        _ => "none",
+    }
+}
+
+/// Says, once and at the end, what became of everything: `seen = exchanges + dropped`, `offered = exported + dropped`.
+pub fn summary(counters: &Counters, export: ExportCounts) {
+    info!(
+        requests_seen = counters.seen,
+        exchanges = counters.exchanges,
+        requests_dropped = counters.dropped_total(),
+        dropped_by_cause = ?counters.dropped,
+        ignored = counters.ignored,
+        failed_connects = counters.failed_connects,
+        spans = counters.spans,
+        unsampled = counters.unsampled,
+        unattributed = counters.unattributed,
+        undecodable = counters.undecodable,
+        exported = export.exported,
+        export_dropped = export.dropped(),
+        queue_full = export.queue_full,
+        rejected = export.rejected,
+        left_at_shutdown = export.shutdown,
+        printed = export.printed,
+        "final counts"
+    );
+}

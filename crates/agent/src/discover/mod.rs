@@ -1,0 +1,254 @@
+//! Which processes are traced and what they are called: a look at `/proc` at start, and events from then on.
+
+mod name;
+pub mod proc;
+mod resource;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aya::maps::{HashMap as BpfHashMap, MapData};
+use otel_ebpf_events::{ProcessEvent, config::target, process::what};
+use tracing::{debug, info, warn};
+
+use crate::{
+    config::{Naming, ProcessFacts, SamplerSettings, Selection},
+    export::Service,
+    probes::maps::remove_if_present,
+};
+use proc::{Listeners, ProcessInfo};
+
+pub use resource::DISTRO;
+
+/// How long a process that ended is remembered: its connections end after it does.
+const REMEMBER_ENDED: Duration = Duration::from_secs(5);
+
+/// Maps through which the kernel side learns whom to trace.
+pub struct TargetMaps {
+    /// Traced processes.
+    pub targets: BpfHashMap<MapData, u32, u32>,
+    /// Ports that make a process a target.
+    pub rule_ports: BpfHashMap<MapData, u16, u8>,
+    /// Ports on which targets listen.
+    pub served_ports: BpfHashMap<MapData, u16, u8>,
+}
+
+/// What a traced process is called and how its traces are sampled.
+#[derive(Clone)]
+pub struct Traced {
+    /// Its resource.
+    pub service: Arc<Service>,
+    /// Sampler of its rule, or the general one.
+    pub sampler: SamplerSettings,
+}
+
+/// What `/proc` told of a process when it was taken up.
+struct Origin {
+    process: ProcessInfo,
+    environment: HashMap<String, String>,
+}
+
+/// A traced process.
+enum Target {
+    /// Looked at and selected.
+    Known(Arc<Origin>, Traced),
+    /// Made by a traced process. Until it turns into another program it is what its parent was; it may be gone before
+    /// its first span is finished, so `/proc` is not asked.
+    Child(Arc<Origin>),
+}
+
+/// Every traced process.
+pub struct Targets {
+    selection: Selection,
+    naming: Naming,
+    sampler: SamplerSettings,
+    host_name: String,
+    maps: TargetMaps,
+    known: HashMap<u32, Target>,
+    ended: Vec<(u32, Instant)>,
+}
+
+impl Targets {
+    /// No process yet; tells the kernel side the ports that select.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the ports.
+    pub fn new(
+        selection: Selection,
+        naming: Naming,
+        sampler: SamplerSettings,
+        host_name: String,
+        mut maps: TargetMaps,
+    ) -> Result<Self, aya::maps::MapError> {
+        for port in selection.rules.iter().flat_map(|rule| rule.open_ports.ranges().iter().cloned().flatten())
+        {
+            maps.rule_ports.insert(port, 1, 0)?;
+        }
+        Ok(Self { selection, naming, sampler, host_name, maps, known: HashMap::new(), ended: Vec::new() })
+    }
+
+    /// Looks at every process there is.
+    pub fn scan(&mut self) {
+        let mut listeners = Listeners::default();
+        for pid in proc::all_pids() {
+            self.look(pid, None, &mut listeners);
+        }
+    }
+
+    /// Traced processes.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether no process is traced.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// A process started, turned into another program, began to listen, or ended.
+    pub fn process(&mut self, event: &ProcessEvent) {
+        let pid = event.header.tgid;
+        match event.what {
+            what::FORK => {
+                self.ended.retain(|(ended, _)| *ended != pid);
+                if let Some(Target::Known(origin, _) | Target::Child(origin)) =
+                    self.known.get(&event.parent_tgid)
+                {
+                    let origin = Arc::clone(origin);
+                    self.known.insert(pid, Target::Child(origin));
+                }
+            }
+            what::EXEC => {
+                self.look(pid, None, &mut Listeners::default());
+            }
+            what::LISTEN => {
+                let port = Some(event.port).filter(|port| *port != 0);
+                if matches!(self.known.get(&pid), Some(Target::Known(..))) {
+                    self.serve(port.as_slice());
+                } else if !self.look(pid, port, &mut Listeners::default()) && event.traced != 0 {
+                    // The kernel side went by the port alone.
+                    self.forget_in_kernel(pid);
+                }
+            }
+            _ => {
+                if self.known.contains_key(&pid) {
+                    self.ended.push((pid, Instant::now()));
+                }
+            }
+        }
+    }
+
+    /// Forgets processes that ended a while ago.
+    pub fn tick(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let mut due = Vec::new();
+        self.ended.retain(|(pid, since)| {
+            let is_due = since.elapsed() >= REMEMBER_ENDED;
+            if is_due {
+                due.push(*pid);
+            }
+            !is_due
+        });
+        for pid in due {
+            // The main thread may have ended before the others.
+            if proc::has_ended(pid) {
+                self.known.remove(&pid);
+                self.forget_in_kernel(pid);
+                debug!(pid, "process ended");
+            } else {
+                self.ended.push((pid, Instant::now()));
+            }
+        }
+    }
+
+    /// What is known of a process; `None` for one that is not traced.
+    pub fn traced(&mut self, pid: u32) -> Option<Traced> {
+        match self.known.get(&pid)? {
+            Target::Known(_, traced) => Some(traced.clone()),
+            Target::Child(origin) => {
+                let process = ProcessInfo { pid, ..origin.process.clone() };
+                let origin = Arc::new(Origin { process, environment: origin.environment.clone() });
+                let traced = self.describe(&origin);
+                self.known.insert(pid, Target::Known(origin, traced.clone()));
+                Some(traced)
+            }
+        }
+    }
+
+    /// Looks at one process and takes it up, or lets it go, as the rules say. `port` is one that it just began to listen
+    /// on, which `/proc` may not show yet. Returns whether the process is traced now.
+    fn look(&mut self, pid: u32, port: Option<u16>, listeners: &mut Listeners) -> bool {
+        if pid == std::process::id() {
+            return false;
+        }
+        let process = proc::read(pid, listeners).map(|mut process| {
+            process.listening_ports.extend(port.filter(|port| !process.listening_ports.contains(port)));
+            process
+        });
+        let selected =
+            process.as_ref().is_some_and(|process| self.selection.select(&facts(process)).is_some());
+        let Some(process) = process.filter(|_| selected) else {
+            if self.known.remove(&pid).is_some() {
+                self.forget_in_kernel(pid);
+                debug!(pid, "process is not traced any more");
+            }
+            return false;
+        };
+        if let Err(error) = self.maps.targets.insert(pid, target::CONFIRMED, 0) {
+            warn!(pid, %error, "cannot trace process");
+            return false;
+        }
+        self.serve(&process.listening_ports);
+        let origin = Arc::new(Origin { environment: proc::otel_environment(pid), process });
+        let traced = self.describe(&origin);
+        info!(
+            pid,
+            service = traced.service.name,
+            exe = origin.process.exe_path,
+            ports = ?origin.process.listening_ports,
+            "tracing process"
+        );
+        self.known.insert(pid, Target::Known(origin, traced));
+        true
+    }
+
+    fn describe(&self, origin: &Origin) -> Traced {
+        let rule = self.selection.select(&facts(&origin.process));
+        let resource =
+            resource::describe(&origin.process, &origin.environment, rule, &self.naming, &self.host_name);
+        let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(self.sampler);
+        Traced { service: Arc::new(Service::new(resource)), sampler }
+    }
+
+    /// Arrival times are taken on these ports.
+    fn serve(&mut self, ports: &[u16]) {
+        for port in ports {
+            if let Err(error) = self.maps.served_ports.insert(port, 1, 0) {
+                warn!(port, %error, "no arrival times on port");
+            }
+        }
+    }
+
+    fn forget_in_kernel(&mut self, pid: u32) {
+        if let Err(error) = remove_if_present(&mut self.maps.targets, &pid) {
+            warn!(pid, %error, "cannot stop tracing process");
+        }
+    }
+}
+
+/// The part of a process that rules ask about.
+fn facts(process: &ProcessInfo) -> ProcessFacts {
+    ProcessFacts {
+        pid: process.pid,
+        exe_path: process.exe_path.clone(),
+        listening_ports: process.listening_ports.clone(),
+        cmdline: process.args.join(" "),
+        in_container: process.in_container,
+    }
+}

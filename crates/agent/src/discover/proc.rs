@@ -1,0 +1,150 @@
+//! What `/proc` tells about a process.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+};
+
+use procfs::{
+    ProcResult,
+    net::{TcpNetEntry, TcpState},
+    process::{FDTarget, Process},
+};
+
+/// A process as `/proc` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Process id.
+    pub pid: u32,
+    /// Path of the executable, in the process's own mount namespace; empty where it cannot be read.
+    pub exe_path: String,
+    /// Arguments, the program's name first.
+    pub args: Vec<String>,
+    /// Ports on which it listens.
+    pub listening_ports: Vec<u16>,
+    /// Whether it lives in another pid namespace than the agent.
+    pub in_container: bool,
+}
+
+/// Sockets that listen, of the network namespaces looked at so far, by inode. A scan over all processes reads each
+/// namespace once.
+#[derive(Default)]
+pub struct Listeners {
+    by_namespace: HashMap<u64, HashMap<u64, u16>>,
+}
+
+impl Listeners {
+    fn of(&mut self, process: &Process) -> Option<&HashMap<u64, u16>> {
+        let namespace = process.namespaces().ok()?.0.get(&OsString::from("net"))?.identifier;
+        Some(self.by_namespace.entry(namespace).or_insert_with(|| {
+            let both = [process.tcp(), process.tcp6()];
+            both.into_iter().flatten().flatten().filter_map(listening).collect()
+        }))
+    }
+}
+
+fn listening(entry: TcpNetEntry) -> Option<(u64, u16)> {
+    (entry.state == TcpState::Listen).then(|| (entry.inode, entry.local_address.port()))
+}
+
+/// Reads a process; `None` once it is gone or where it may not be read.
+pub fn read(pid: u32, listeners: &mut Listeners) -> Option<ProcessInfo> {
+    let process = open(pid).ok()?;
+    // Kernel threads have neither executable nor arguments.
+    let exe_path = process.exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let args = process.cmdline().unwrap_or_default();
+    if exe_path.is_empty() && args.is_empty() {
+        return None;
+    }
+    let exe_path = exe_path.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(exe_path);
+    let listening_ports = ports(&process, listeners);
+    let in_container = pid_namespace(&process) != Process::myself().ok().and_then(|own| pid_namespace(&own));
+    Some(ProcessInfo { pid, exe_path, args, listening_ports, in_container })
+}
+
+/// Every process that there is.
+pub fn all_pids() -> Vec<u32> {
+    procfs::process::all_processes()
+        .map(|all| all.flatten().filter_map(|process| u32::try_from(process.pid()).ok()).collect())
+        .unwrap_or_default()
+}
+
+/// The `OTEL_` variables a process was started with; empty where they may not be read.
+pub fn otel_environment(pid: u32) -> HashMap<String, String> {
+    let read = open(pid).and_then(|process| process.environ());
+    read.unwrap_or_default()
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(key, _)| key.starts_with("OTEL_"))
+        .collect()
+}
+
+/// Whether no thread of the process runs any more.
+pub fn has_ended(pid: u32) -> bool {
+    let Ok(process) = open(pid) else { return true };
+    match process.stat() {
+        // The main thread may have ended before the others.
+        Ok(stat) if matches!(stat.state, 'Z' | 'X') => {
+            process.tasks().map_or(true, |tasks| tasks.flatten().count() <= 1)
+        }
+        Ok(_) => false,
+        Err(_) => true,
+    }
+}
+
+/// Whether the agent sees processes under the numbers that the kernel's programs use: it does in the initial pid
+/// namespace, whose inode is fixed (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+pub fn in_initial_pid_namespace() -> bool {
+    const PROC_PID_INIT_INO: u64 = 0xEFFF_FFFC;
+    Process::myself().ok().and_then(|own| pid_namespace(&own)) == Some(PROC_PID_INIT_INO)
+}
+
+fn open(pid: u32) -> ProcResult<Process> {
+    Process::new(i32::try_from(pid).unwrap_or(-1))
+}
+
+fn pid_namespace(process: &Process) -> Option<u64> {
+    Some(process.namespaces().ok()?.0.get(&OsString::from("pid"))?.identifier)
+}
+
+fn ports(process: &Process, listeners: &mut Listeners) -> Vec<u16> {
+    let Some(listening) = listeners.of(process) else { return Vec::new() };
+    if listening.is_empty() {
+        return Vec::new();
+    }
+    let Ok(descriptors) = process.fd() else { return Vec::new() };
+    let ports: HashSet<u16> = descriptors
+        .flatten()
+        .filter_map(|descriptor| match descriptor.target {
+            FDTarget::Socket(inode) => listening.get(&inode).copied(),
+            _ => None,
+        })
+        .collect();
+    let mut ports: Vec<u16> = ports.into_iter().collect();
+    ports.sort_unstable();
+    ports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn this_process_is_found_with_its_listening_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let info = read(std::process::id(), &mut Listeners::default()).expect("own process");
+        assert!(info.listening_ports.contains(&port), "{info:?}");
+        assert!(!info.exe_path.is_empty() && !info.args.is_empty());
+        assert!(!info.in_container);
+        assert!(!has_ended(std::process::id()));
+    }
+
+    #[test]
+    fn a_process_that_does_not_exist_has_ended() {
+        assert!(read(u32::MAX, &mut Listeners::default()).is_none());
+        assert!(has_ended(u32::MAX));
+        assert!(otel_environment(u32::MAX).is_empty());
+    }
+}

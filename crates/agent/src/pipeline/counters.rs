@@ -1,0 +1,45 @@
+//! What became of everything the pipeline saw.
+
+use std::collections::BTreeMap;
+
+/// Counts of the pipeline. For requests `seen = exchanges + dropped`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Ring buffer records read.
+    pub records: u64,
+    /// Records that were no event of this build.
+    pub undecodable: u64,
+    /// Socket operations seen.
+    pub operations: u64,
+    /// Operations whose bytes could not be captured (sendfile, splice, io_uring, in-kernel senders).
+    pub operations_without_payload: u64,
+    /// Requests whose beginning was seen.
+    pub seen: u64,
+    /// Requests that became a span.
+    pub exchanges: u64,
+    /// Failed connects that became a span.
+    pub failed_connects: u64,
+    /// Spans made, children included.
+    pub spans: u64,
+    /// Spans that the sampler left out.
+    pub unsampled: u64,
+    /// Spans of processes that are not, or no more, known as targets.
+    pub unattributed: u64,
+    /// Requests that the configuration ignores by their route.
+    pub ignored: u64,
+    /// Requests that gave no span, by cause.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    /// Counts a request that gave no span.
+    pub fn drop_request(&mut self, cause: &'static str) {
+        self.seen += 1;
+        *self.dropped.entry(cause).or_default() += 1;
+    }
+
+    /// Requests that gave no span.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+}

@@ -1,0 +1,293 @@
+//! From events to spans: pure, driven by arguments alone. It reads no clock, opens no file, spawns no task.
+
+mod clock;
+mod connect_span;
+mod counters;
+mod endpoint;
+mod forwarded;
+mod http_span;
+mod route;
+mod sampler;
+mod span;
+
+use std::collections::{HashMap, HashSet};
+
+use opentelemetry::{InstrumentationScope, SpanId};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData};
+use otel_ebpf_events::{
+    ConnKey, DataEvent, SocketEvent,
+    data::{capture, direction},
+    socket::what,
+};
+use otel_ebpf_protocols::{
+    http1::{CloseKind, Connection, Direction, Limits, Op, Outcome, Role, State},
+    redact::Redactor,
+};
+
+pub use clock::Clock;
+pub use counters::Counters;
+use http_span::HttpSpans;
+use route::Router;
+pub use sampler::samples_root;
+use span::{Draft, Identity};
+
+use crate::config::HttpSettings;
+
+/// What the engine keeps of an operation for the spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Process that did it.
+    pub tgid: u32,
+    /// Thread that did it.
+    pub tid: u32,
+    /// When the bytes reached the socket, `CLOCK_MONOTONIC` ns; 0 where not known.
+    pub arrival_ns: u64,
+}
+
+/// A finished span and the process it belongs to.
+#[derive(Debug)]
+pub struct Finished {
+    /// Process, as the kernel numbers it.
+    pub tgid: u32,
+    /// The span.
+    pub span: SpanData,
+}
+
+/// One connection's end in one process.
+struct Tracked {
+    engine: Connection<Meta>,
+    conn: ConnKey,
+    /// The process of the last operation.
+    tgid: u32,
+}
+
+/// A response without a visible end is taken as ended after this quiet time.
+const QUIET_END_NS: u64 = 2_000_000_000;
+/// A connection without open requests is forgotten after this quiet time; its next request is seen as on a connection
+/// older than the agent.
+const FORGET_IDLE_NS: u64 = 300_000_000_000;
+/// Time between two sweeps over all connections.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
+
+/// Turns events into spans.
+pub struct Pipeline {
+    connections: HashMap<u64, Tracked>,
+    clock: Clock,
+    http: HttpSpans,
+    router: Router,
+    scope: InstrumentationScope,
+    ids: RandomIdGenerator,
+    counters: Counters,
+    outcomes: Vec<Outcome<Meta>>,
+    finished: Vec<Finished>,
+    /// Cookies on which nothing can become a span any more.
+    ignorable: Vec<u64>,
+    swept_ns: u64,
+}
+
+impl Pipeline {
+    /// A pipeline without connections.
+    pub fn new(http: &HttpSettings, scope: InstrumentationScope, clock: Clock) -> Self {
+        let mut redactor = Redactor::default();
+        http.sensitive_query_add.iter().for_each(|name| redactor.add(name));
+        http.sensitive_query_remove.iter().for_each(|name| redactor.remove(name));
+        let queue_threshold_ns = u64::try_from(http.queue_threshold.0.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            connections: HashMap::new(),
+            clock,
+            http: HttpSpans { redactor, queue_threshold_ns },
+            router: Router::new(&http.routes),
+            scope,
+            ids: RandomIdGenerator::default(),
+            counters: Counters::default(),
+            outcomes: Vec::new(),
+            finished: Vec::new(),
+            ignorable: Vec::new(),
+            swept_ns: 0,
+        }
+    }
+
+    /// The wall clock, to adjust.
+    pub fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    /// Counts so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts so far, for what happens outside (undecodable records).
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Connections that are followed.
+    pub fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Takes the spans finished so far.
+    pub fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
+        self.finished.drain(..)
+    }
+
+    /// Takes the cookies of connections on which nothing can become a span any more, so that the kernel side can stop
+    /// reporting them.
+    pub fn take_ignorable(&mut self) -> std::vec::Drain<'_, u64> {
+        self.ignorable.drain(..)
+    }
+
+    /// One send or receive.
+    pub fn data(&mut self, event: &DataEvent, head: &[u8], tail: &[u8]) {
+        self.counters.operations += 1;
+        if event.capture != capture::READ {
+            self.counters.operations_without_payload += 1;
+        }
+        let cookie = event.conn.cookie;
+        let now_ns = event.header.ktime_ns;
+        if event.total_bytes == 0 {
+            // A client that reads the end of the stream gets no more of a response; a server may still answer.
+            self.end(cookie, now_ns, Role::Client);
+            return;
+        }
+        let tracked = self.connections.entry(cookie).or_insert_with(|| Tracked {
+            engine: Connection::new(Limits::default()),
+            conn: event.conn,
+            tgid: event.header.tgid,
+        });
+        tracked.tgid = event.header.tgid;
+        let op = Op {
+            direction: if event.direction == direction::SEND { Direction::Send } else { Direction::Receive },
+            at_ns: now_ns,
+            seq: event.seq,
+            total_bytes: event.total_bytes,
+            head,
+            tail,
+            meta: Meta { tgid: event.header.tgid, tid: event.header.tid, arrival_ns: event.arrival_ns },
+        };
+        tracked.engine.feed(op, &mut self.outcomes);
+        if matches!(tracked.engine.state(), State::Foreign | State::Upgraded) {
+            self.ignorable.push(cookie);
+        }
+        self.settle(cookie);
+    }
+
+    /// A connection changed its state.
+    pub fn socket(&mut self, event: &SocketEvent) {
+        let now_ns = event.header.ktime_ns;
+        match event.what {
+            what::CONNECT_FAILED => {
+                self.counters.failed_connects += 1;
+                let draft = connect_span::tell(event);
+                self.root(event.header.tgid, draft, Vec::new());
+            }
+            // A server that sends no more cannot answer; a client that sends no more still waits for its response.
+            what::SEND_CLOSED => self.end(event.conn.cookie, now_ns, Role::Server),
+            _ => {
+                let how = if event.error == 0 { CloseKind::Fin } else { CloseKind::Reset };
+                self.close(event.conn.cookie, now_ns, how);
+                self.connections.remove(&event.conn.cookie);
+            }
+        }
+    }
+
+    /// Does what time alone brings about: ends of responses that cannot be seen, and forgetting. `now_ns` is kernel time.
+    pub fn tick(&mut self, now_ns: u64) {
+        if now_ns < self.swept_ns.saturating_add(SWEEP_EVERY_NS) {
+            return;
+        }
+        self.swept_ns = now_ns;
+        let quiet_before = now_ns.saturating_sub(QUIET_END_NS);
+        let forget_before = now_ns.saturating_sub(FORGET_IDLE_NS);
+        let mut touched = Vec::new();
+        let mut forgotten = HashSet::new();
+        for (cookie, tracked) in &mut self.connections {
+            let last_ns = tracked.engine.last_activity_ns();
+            if tracked.engine.has_open_exchange() {
+                if last_ns < quiet_before {
+                    tracked.engine.expire(quiet_before, &mut self.outcomes);
+                    let made = self.outcomes.len();
+                    touched.extend(self.outcomes.drain(..made).map(|outcome| (*cookie, outcome)));
+                }
+            } else if last_ns < forget_before {
+                forgotten.insert(*cookie);
+            }
+        }
+        for (cookie, outcome) in touched {
+            self.outcomes.push(outcome);
+            self.settle(cookie);
+        }
+        self.connections.retain(|cookie, _| !forgotten.contains(cookie));
+        if self.connections.capacity() > 4 * self.connections.len() + 1024 {
+            self.connections.shrink_to_fit();
+        }
+    }
+
+    /// Ends everything: what is still open is counted as unfinished.
+    pub fn finish(&mut self, now_ns: u64) {
+        let cookies: Vec<u64> = self.connections.keys().copied().collect();
+        for cookie in cookies {
+            self.close(cookie, now_ns, CloseKind::Forgotten);
+        }
+        self.connections.clear();
+    }
+
+    /// Closes a connection if the process has this role on it.
+    fn end(&mut self, cookie: u64, now_ns: u64, role: Role) {
+        if self.connections.get(&cookie).is_some_and(|tracked| tracked.engine.role() == Some(role)) {
+            self.close(cookie, now_ns, CloseKind::Fin);
+        }
+    }
+
+    fn close(&mut self, cookie: u64, now_ns: u64, how: CloseKind) {
+        if let Some(tracked) = self.connections.get_mut(&cookie) {
+            tracked.engine.close(now_ns, how, &mut self.outcomes);
+            self.settle(cookie);
+        }
+    }
+
+    /// Turns what the engine of a connection said into spans and counts.
+    fn settle(&mut self, cookie: u64) {
+        if self.outcomes.is_empty() {
+            return;
+        }
+        let Some(conn) = self.connections.get(&cookie).map(|tracked| tracked.conn) else {
+            self.outcomes.clear();
+            return;
+        };
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        for outcome in outcomes.drain(..) {
+            match outcome {
+                Outcome::Dropped(cause) => self.counters.drop_request(cause.as_str()),
+                Outcome::Exchange(exchange) => {
+                    self.counters.seen += 1;
+                    self.counters.exchanges += 1;
+                    let path = otel_ebpf_protocols::url::split_target(&exchange.request).path;
+                    if self.router.ignores(path) {
+                        self.counters.ignored += 1;
+                        continue;
+                    }
+                    let route = if exchange.role == Role::Server { self.router.route(path) } else { None };
+                    let spans = self.http.tell(&exchange, &conn, route);
+                    self.root(exchange.request_meta.tgid, spans.main, spans.children);
+                }
+            }
+        }
+        self.outcomes = outcomes;
+    }
+
+    /// Finishes a span that begins a trace, and its children before it, so that a reader of the stream knows them when
+    /// their parent comes.
+    fn root(&mut self, tgid: u32, main: Draft, children: Vec<Draft>) {
+        let trace_id = self.ids.new_trace_id();
+        let span_id = self.ids.new_span_id();
+        self.counters.spans += 1 + children.len() as u64;
+        for child in children {
+            let identity = Identity { trace_id, span_id: self.ids.new_span_id(), parent_span_id: span_id };
+            self.finished.push(Finished { tgid, span: child.finish(identity, &self.clock, &self.scope) });
+        }
+        let identity = Identity { trace_id, span_id, parent_span_id: SpanId::INVALID };
+        self.finished.push(Finished { tgid, span: main.finish(identity, &self.clock, &self.scope) });
+    }
+}

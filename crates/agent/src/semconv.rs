@@ -1,0 +1,17 @@
+//! Attribute keys, as the pinned release of the semantic conventions spells them, and the few of our own.
+
+pub use opentelemetry_semantic_conventions::attribute::{
+    CLIENT_ADDRESS, CLIENT_PORT, ERROR_TYPE, HOST_NAME, HTTP_REQUEST_BODY_SIZE, HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_BODY_SIZE, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
+    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_VERSION, OS_TYPE, PROCESS_EXECUTABLE_NAME,
+    PROCESS_EXECUTABLE_PATH, PROCESS_PID, SERVER_ADDRESS, SERVER_PORT, SERVICE_INSTANCE_ID, SERVICE_NAME,
+    SERVICE_NAMESPACE, TELEMETRY_DISTRO_NAME, TELEMETRY_DISTRO_VERSION, TELEMETRY_SDK_LANGUAGE,
+    TELEMETRY_SDK_NAME, TELEMETRY_SDK_VERSION, URL_FULL, URL_PATH, URL_QUERY, URL_SCHEME,
+    USER_AGENT_ORIGINAL,
+};
+
+/// What a server span's start is: `arrival` (the first byte reached the socket) or `read` (the process read it, because
+/// the arrival is not known).
+pub const EBPF_START_SOURCE: &str = "ebpf.start.source";
+/// True where the end of the response was inferred, not seen.
+pub const EBPF_END_ESTIMATED: &str = "ebpf.end.estimated";
