@@ -195,7 +195,8 @@ check_binaries() {
 # Ctrl-C, which would end all at once instead of in order. The lock on descriptor 9 stays with this script.
 start() {
     local part="$1" file log pid
-    local -a variables=()
+    # A log file is no terminal.
+    local -a variables=(NO_COLOR=1)
     shift
     while [[ $1 != -- ]]; do
         variables+=("$1")
