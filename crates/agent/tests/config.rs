@@ -153,14 +153,14 @@ fn endpoints_follow_the_specification() {
     let signal_protocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
     let (grpc, http) = (OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf);
     let cases = [
-        (&[(base, "http://c:4318")], "http://c:4318/v1/traces", http),
-        (&[(base, "http://c:4318/x/")], "http://c:4318/x/v1/traces", http),
-        (&[(base, "http://c:4317")], "http://c:4317", grpc),
-        (&[(base, "http://c:9000"), (protocol, "grpc")], "http://c:9000", grpc),
-        (&[(signal, "http://t:4318/custom"), (base, "http://c:4317")], "http://t:4318/custom", http),
-        (&[(signal, "http://t:4318")], "http://t:4318", http),
+        (vec![(base, "http://c:4318")], "http://c:4318/v1/traces", http),
+        (vec![(base, "http://c:4318/x/")], "http://c:4318/x/v1/traces", http),
+        (vec![(base, "http://c:4317")], "http://c:4317", grpc),
+        (vec![(base, "http://c:9000"), (protocol, "grpc")], "http://c:9000", grpc),
+        (vec![(signal, "http://t:4318/custom"), (base, "http://c:4317")], "http://t:4318/custom", http),
+        (vec![(signal, "http://t:4318")], "http://t:4318", http),
         (
-            &[(base, "http://c:4317"), (signal_protocol, "http/protobuf"), (protocol, "grpc")],
+            vec![(base, "http://c:4317"), (signal_protocol, "http/protobuf"), (protocol, "grpc")],
             "http://c:4317/v1/traces",
             http,
         ),
