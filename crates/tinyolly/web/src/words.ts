@@ -2,9 +2,10 @@
 import type { Origin, SpanKind } from './model';
 
 const whole = new Intl.NumberFormat('en-GB');
-const short = new Intl.NumberFormat('en-GB', { notation: 'compact', maximumFractionDigits: 1 });
+const grouped = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 6 });
+const short = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** `12 345`, or `1.2M` from a million on. */
+/** `12,345`, or `1.2M` from a million on. */
 export function formatCount(value: number): string {
   return value < 1_000_000 ? whole.format(value) : short.format(value);
 }
@@ -12,10 +13,10 @@ export function formatCount(value: number): string {
 /** A measured value: four digits that count, no noise behind them. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return whole.format(value);
+  if (value === 0 || (Number.isInteger(value) && Math.abs(value) < 1e9)) return whole.format(value);
   const size = Math.abs(value);
-  if (size >= 1e9 || size < 1e-4) return value.toPrecision(4).replace(/\.?0+(e|$)/, '$1');
-  return String(Number(value.toPrecision(4)));
+  if (size >= 1e9 || size < 1e-4) return value.toExponential(3).replace(/\.?0+e/, 'e');
+  return grouped.format(Number(value.toPrecision(4)));
 }
 
 export function plural(count: number, one: string, many = `${one}s`): string {

@@ -1,4 +1,4 @@
-/** Where the bars, ticks and labels of a waterfall go, in fractions of its width. */
+/** Where the bars and ticks of a waterfall go, in fractions of its width. */
 import { formatDuration, minus, toNumber, type Nanos } from '../time';
 import type { Span } from '../model';
 
@@ -23,19 +23,11 @@ export function extentOf(spans: readonly Span[]): Extent {
 export interface Bar {
   left: number;
   width: number;
-  /** Where the duration fits: after the bar, before it, or on it. */
-  label: 'after' | 'before' | 'inside';
 }
-
-/** Share of the width that a duration label takes on a narrow screen. */
-const LABEL_SHARE = 0.14;
 
 export function barOf(span: Span, extent: Extent): Bar {
   const left = clamp(toNumber(minus(span.start, extent.start)) / extent.length);
-  const width = clamp(toNumber(span.duration) / extent.length, 1 - left);
-  const room = 1 - left - width;
-  const label = room >= LABEL_SHARE ? 'after' : left >= LABEL_SHARE ? 'before' : 'inside';
-  return { left, width, label };
+  return { left, width: clamp(toNumber(span.duration) / extent.length, 1 - left) };
 }
 
 function clamp(share: number, most = 1): number {

@@ -1,6 +1,9 @@
 /** The tree of a trace from its flat list of spans. */
 import type { Span } from '../model';
 
+/** Levels deeper than this share one indentation, so that names never leave their column. */
+export const MOST_INDENT = 16;
+
 export interface TreeNode {
   span: Span;
   depth: number;
@@ -16,7 +19,7 @@ export interface TreeNode {
 export interface Row {
   node: TreeNode;
   isCollapsed: boolean;
-  /** For each level above: does a line go on below this row? */
+  /** For each level above, down to MOST_INDENT: does a line go on below this row? */
   guides: boolean[];
   isLast: boolean;
 }
@@ -78,7 +81,7 @@ function reach(start: TreeNode, reached: Set<TreeNode>): void {
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (reached.has(node)) continue;
     reached.add(node);
-    stack.push(...node.children);
+    for (const child of node.children) stack.push(child);
   }
 }
 
@@ -116,7 +119,7 @@ export function flatten(roots: readonly TreeNode[], collapsed: ReadonlySet<strin
     const { node, guides, isLast } = next;
     const isCollapsed = node.children.length > 0 && collapsed.has(node.span.id);
     rows.push({ node, isCollapsed, guides, isLast });
-    if (!isCollapsed) push(node.children, node.depth === 0 ? [] : [...guides, !isLast]);
+    if (!isCollapsed) push(node.children, node.depth === 0 ? [] : guides.length < MOST_INDENT ? [...guides, !isLast] : guides);
   }
   return rows;
 }
@@ -127,7 +130,7 @@ export function parents(roots: readonly TreeNode[]): string[] {
   const stack = [...roots];
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (node.children.length > 0) ids.push(node.span.id);
-    stack.push(...node.children);
+    for (const child of node.children) stack.push(child);
   }
   return ids;
 }

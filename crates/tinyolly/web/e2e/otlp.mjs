@@ -1,0 +1,49 @@
+/** Sends spans as OTLP/HTTP JSON. */
+import { randomBytes } from 'node:crypto';
+
+const endpoint = process.env.OTLP_HTTP_URL ?? 'http://localhost:4318';
+
+/** Sends one trace of a root with a child, both named as asked; returns its id. */
+export async function sendTrace({ service, name, attributes = {} }) {
+  const traceId = randomBytes(16).toString('hex');
+  const rootId = randomBytes(8).toString('hex');
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const span = (spanId, parentSpanId, start, end) => ({
+    traceId,
+    spanId,
+    parentSpanId,
+    name,
+    kind: 2,
+    startTimeUnixNano: String(start),
+    endTimeUnixNano: String(end),
+    attributes: pairs(attributes),
+    status: {},
+  });
+  const body = {
+    resourceSpans: [
+      {
+        resource: { attributes: pairs({ 'service.name': service }) },
+        scopeSpans: [
+          {
+            scope: { name: 'e2e' },
+            spans: [
+              span(rootId, '', now, now + 9_000_000n),
+              span(randomBytes(8).toString('hex'), rootId, now + 1_000_000n, now + 8_000_000n),
+            ],
+          },
+        ],
+      },
+    ],
+  };
+  const response = await fetch(`${endpoint}/v1/traces`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`OTLP answered ${response.status}: ${await response.text()}`);
+  return traceId;
+}
+
+function pairs(attributes) {
+  return Object.entries(attributes).map(([key, value]) => ({ key, value: { stringValue: value } }));
+}

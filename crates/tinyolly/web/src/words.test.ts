@@ -1,0 +1,53 @@
+import { expect, it } from 'vitest';
+import { evidenceText, formatCount, formatNumber, httpTone, plural, severityClass } from './words';
+
+it.each([
+  [0, '0'],
+  [12_345, '12,345'],
+  [1_234_567, '1.2M'],
+])('counts %d as %s', (value, text) => {
+  expect(formatCount(value)).toBe(text);
+});
+
+it.each([
+  [0, '0'],
+  [3, '3'],
+  [0.00001234, '1.234e-5'],
+  [0.5, '0.5'],
+  [3.14159, '3.142'],
+  [23_490_000.4, '23,490,000'],
+  [1.5e12, '1.5e+12'],
+  [Number.NaN, 'NaN'],
+])('shows %d as %s', (value, text) => {
+  expect(formatNumber(value)).toBe(text);
+});
+
+it('puts every severity number in its range', () => {
+  const classes = Array.from({ length: 26 }, (_, number) => severityClass(number));
+  expect(classes[0]).toBe('none');
+  expect(classes.slice(1, 25).filter((_, index) => index % 4 === 0)).toEqual([
+    'trace',
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'fatal',
+  ]);
+  expect(classes[24]).toBe('fatal');
+  expect(classes[25]).toBe('none');
+});
+
+it('has words for each kind of evidence', () => {
+  const known = ['header', 'tcp_seq', 'task', 'thread', 'sole'].map(evidenceText);
+  expect(new Set(known).size).toBe(5);
+  expect(known).not.toContain(evidenceText('something newer'));
+});
+
+it('names the tone of an HTTP status', () => {
+  expect([100, 200, 302, 404, 503].map(httpTone)).toEqual(['quiet', 'ok', 'info', 'warn', 'error']);
+});
+
+it('counts in words', () => {
+  expect(plural(1, 'span')).toBe('1 span');
+  expect(plural(2, 'series', 'series')).toBe('2 series');
+});
