@@ -46,18 +46,25 @@ has_apt() { have apt-get && [[ -r /etc/debian_version ]]; }
 # Whether this run may install packages.
 may_install() { has_apt && is_root && [[ $CHECK_ONLY -eq 0 ]]; }
 
+# Whether the package lists are there, of today, and newer than the sources they were fetched from. The files keep the
+# server's times; the directory that downloads pass through has the time of the last update.
+lists_are_recent() {
+    local passage=/var/lib/apt/lists/partial source
+    compgen -G '/var/lib/apt/lists/*Packages*' >/dev/null || return 1
+    [[ -n "$(find "$passage" -maxdepth 0 -mmin "-$APT_LISTS_MAX_AGE_MIN" 2>/dev/null)" ]] || return 1
+    for source in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+        if [[ $source -nt $passage ]]; then return 1; fi
+    done
+}
+
 refresh_lists() {
-    local recent
     if [[ $LISTS_ARE_FRESH -eq 1 ]] || ! may_install; then return 0; fi
-    recent="$(find /var/lib/apt/lists -maxdepth 1 -type f -name '*Packages*' -mmin "-$APT_LISTS_MAX_AGE_MIN" 2>/dev/null | head -n 1)"
-    if [[ -z $recent ]]; then
-        fetch_lists
-    fi
+    lists_are_recent || fetch_lists
     LISTS_ARE_FRESH=1
 }
 
 fetch_lists() {
-    say "apt-get update (package lists are missing or older than a day)"
+    say "apt-get update"
     apt-get update -qq || warn "apt-get update failed; going on with the lists that are there"
 }
 
@@ -82,10 +89,12 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive "${command[@]}" >/dev/null || die "apt-get install failed; its messages are above"
 }
 
+nginx_runs() { grep --quiet --no-messages --line-regexp nginx /proc/[0-9]*/comm; }
+
 # Installs while no package may start a service: the tests run their own nginx, on a port of their own.
 apt_install_without_services() {
     local policy=/usr/sbin/policy-rc.d nginx_ran=0
-    if pgrep -x nginx >/dev/null; then nginx_ran=1; fi
+    if nginx_runs; then nginx_ran=1; fi
     if [[ ! -e $policy ]]; then
         cleanup_push "rm -f $policy"
         # 101 means "not allowed" (invoke-rc.d).
@@ -100,7 +109,7 @@ apt_install_without_services() {
         if have systemctl && [[ -d /run/systemd/system ]]; then
             systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
         fi
-        if [[ $nginx_ran -eq 0 ]] && pgrep -x nginx >/dev/null; then
+        if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
             warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
         fi
     fi
@@ -152,18 +161,19 @@ want_bpf_compiler() {
 want_node() {
     local found
     if ! found="$(version_of node)"; then
-        # Debian splits npm off; other packagings of nodejs bring it along.
         if apt_offers nodejs "$NODE_FLOOR"; then
             PACKAGES+=(nodejs)
-            have npm || PACKAGES+=(npm)
         else
             MANUAL+=("Node.js $NODE_FLOOR or later with npm: https://nodejs.org")
         fi
     elif ! version_ge "$found" "$NODE_FLOOR"; then
         MANUAL+=("Node.js $NODE_FLOOR or later with npm (found $found): https://nodejs.org")
-    else
-        want npm npm
     fi
+}
+
+# Debian splits npm off; other packagings of nodejs bring it along and refuse Debian's. So it is asked for last.
+want_npm() {
+    if have node; then want npm npm; fi
 }
 
 want_test_tools() {
@@ -174,7 +184,6 @@ want_test_tools() {
     want shfmt shfmt
     want jq jq
     want ip iproute2
-    want pgrep procps
     if ! have chromium && ! have chromium-browser && ! have google-chrome; then PACKAGES+=(chromium); fi
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
     # Only an extra look at the kernel in one test, and Ubuntu ships it elsewhere.
@@ -281,6 +290,8 @@ main() {
     want_bpf_compiler
     want_node
     if [[ $WITH_TEST -eq 1 ]]; then want_test_tools; fi
+    settle_packages
+    want_npm
     settle_packages
     ensure_bpf_linker
 
