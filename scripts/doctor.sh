@@ -14,8 +14,8 @@ KERNEL_FLOOR="5.15"
 CAPABILITIES=(
     "39 CAP_BPF load programs and create maps"
     "38 CAP_PERFMON attach tracing programs, read kernel structures"
-    "19 CAP_SYS_PTRACE look into the /proc of other users' processes"
-    "2 CAP_DAC_READ_SEARCH read their executables"
+    "19 CAP_SYS_PTRACE look into /proc of other users' processes, together with the next"
+    "2 CAP_DAC_READ_SEARCH the same"
     "21 CAP_SYS_ADMIN everything above, on kernels before 5.8"
 )
 
@@ -175,8 +175,8 @@ report_capabilities() {
     elif ! has_capability 38 && ! has_capability 21; then
         problem "without CAP_PERFMON tracing programs cannot be attached"
     fi
-    if ! has_capability 19; then
-        note "without CAP_SYS_PTRACE only processes of this user can be found and named"
+    if ! has_capability 19 || ! has_capability 2; then
+        note "without CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH services of other users that run already are not found"
     fi
 }
 
