@@ -1,12 +1,14 @@
 //! The engine: takes socket operations apart into messages and pairs them.
 
 mod end;
+mod parts;
 mod request;
 mod response;
 
 use std::collections::VecDeque;
 
-use super::body::{Body, ends_with_last_chunk};
+use self::parts::Parts;
+use super::body::Body;
 use super::detect::{self, Fit};
 use super::stream::{Expect, Place, Start, Stream};
 use super::types::{Direction, DropCause, Exchange, Limits, Op, Outcome, Role, State};
@@ -208,10 +210,8 @@ impl<M: Clone> Connection<M> {
         let expect = self.stream(direction).expect;
         match expect {
             Expect::Skip if self.may_hunt(direction, turn) => self.hunt(direction, head),
-            Expect::Skip if self.role.is_some() && self.is_request(direction) => {
-                if detect::request_start(head) == Fit::Yes && detect::has_request_line(head) {
-                    out.push(Outcome::Dropped(DropCause::Desynchronised));
-                }
+            Expect::Skip if self.is_untold_request(direction, head) => {
+                out.push(Outcome::Dropped(DropCause::Desynchronised));
             }
             Expect::Body(Body::Blind) if self.is_request(direction) => {
                 let is_over = turn && self.open.is_empty();
@@ -249,6 +249,14 @@ impl<M: Clone> Connection<M> {
             _ => self.open.is_empty(),
         };
         turn && none_waits && !self.pipelines && self.is_request(direction)
+    }
+
+    /// Tells whether a request begins here whose response could not be told from another's.
+    fn is_untold_request(&self, direction: Direction, head: &[u8]) -> bool {
+        self.role.is_some()
+            && self.is_request(direction)
+            && detect::request_start(head) == Fit::Yes
+            && detect::has_request_line(head)
     }
 
     fn hunt(&mut self, direction: Direction, head: &[u8]) {
@@ -425,51 +433,5 @@ fn not_captured(direction: Direction, role: Option<Role>) -> DropCause {
     match role {
         Some(role) if direction != request_direction(role) => DropCause::ResponseNotCaptured,
         _ => DropCause::RequestNotCaptured,
-    }
-}
-
-/// An operation's captured bytes and the length of what lies between them.
-struct Parts<'a> {
-    /// Bytes of the operation ahead of `head` that were seen before.
-    offset: u32,
-    head: &'a [u8],
-    missing: u32,
-    tail: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    fn of<M>(op: &Op<'a, M>) -> Self {
-        let total = op.total_bytes as usize;
-        let head = &op.head[..op.head.len().min(total)];
-        let tail = &op.tail[op.tail.len().saturating_sub(total - head.len())..];
-        let (head, tail) = if tail.len() == total { (tail, head) } else { (head, tail) };
-        Parts { offset: 0, head, missing: (total - head.len() - tail.len()) as u32, tail }
-    }
-
-    fn skip(&mut self, length: u32) {
-        self.offset += length;
-        let from_head = self.head.len().min(length as usize);
-        self.head = &self.head[from_head..];
-        let left = length - from_head as u32;
-        let from_missing = self.missing.min(left);
-        self.missing -= from_missing;
-        let from_tail = self.tail.len().min((left - from_missing) as usize);
-        self.tail = &self.tail[from_tail..];
-    }
-
-    /// Tells whether the operation's last bytes were captured and are those of the last chunk.
-    fn ends_body(&self) -> bool {
-        if self.missing > 0 {
-            return ends_with_last_chunk(self.tail, false);
-        }
-        // Head and tail join; seven bytes decide.
-        let mut joined = [0; 14];
-        let from_head = &self.head[self.head.len().saturating_sub(7)..];
-        let from_tail = &self.tail[self.tail.len().saturating_sub(7)..];
-        let length = from_head.len() + from_tail.len();
-        joined[..from_head.len()].copy_from_slice(from_head);
-        joined[from_head.len()..length].copy_from_slice(from_tail);
-        let whole = self.offset == 0 && self.head.len() + self.tail.len() == length;
-        ends_with_last_chunk(&joined[..length], whole)
     }
 }

@@ -118,8 +118,10 @@ fn length(body: &Body) -> u64 {
 impl Pair {
     fn request(&self, id: usize) -> Message {
         let method = if self.is_head { "HEAD" } else { "POST" };
-        let mut message = Message::default();
-        message.bytes = format!("{method} /{id} HTTP/1.1\r\nHost: h\r\n").into_bytes();
+        let mut message = Message {
+            bytes: format!("{method} /{id} HTTP/1.1\r\nHost: h\r\n").into_bytes(),
+            body_from: None,
+        };
         write_body(&mut message, &self.request, false);
         message
     }
