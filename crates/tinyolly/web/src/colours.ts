@@ -18,3 +18,9 @@ export function hueOf(service: string): number {
 export function serviceClass(service: string): string {
   return `svc svc-${hueOf(service)}`;
 }
+
+/** The colour of a chart's line by its place: neighbours are a golden angle apart, and reds come late. */
+export function lineColour(index: number, isDark: boolean): string {
+  const hue = Math.round((255 + index * 137.508) % 360);
+  return `oklch(${isDark ? 0.74 : 0.56} 0.13 ${hue})`;
+}

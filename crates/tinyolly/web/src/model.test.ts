@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { wireLog, wireSpan, wireSummary } from './fixtures';
-import { kindOf, matches, originOf, readLog, readSpan, readTraceSummary } from './model';
+import { kindOf, matches, originOf, readLog, readSpan, readTraceSummary, targetOf } from './model';
 import { readAttributes } from './attributes';
 
 const text = (key: string, stringValue: string) => ({ key, value: { stringValue } });
@@ -60,4 +60,15 @@ it('says which logs have a structured body', () => {
 it('knows a kind that it does not know', () => {
   expect(kindOf(3)).toBe('client');
   expect(kindOf(42)).toBe('unspecified');
+});
+
+it.each([
+  ['GET', [text('url.path', '/orders/7')], '/orders/7'],
+  ['GET', [text('url.path', '/orders/7'), text('http.route', '/orders/{id}')], '/orders/{id}'],
+  ['POST', [text('url.full', 'http://localhost:5004/pay?card=1#x')], '/pay'],
+  ['GET', [text('url.full', 'http://localhost:5004')], ''],
+  ['GET /orders/{id}', [text('http.route', '/orders/{id}')], ''],
+  ['in queue', [], ''],
+])('%s with %j is about "%s"', (name, attributes, target) => {
+  expect(targetOf(name, readAttributes(attributes))).toBe(target);
 });

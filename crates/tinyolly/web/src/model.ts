@@ -58,6 +58,8 @@ export interface Span {
   id: string;
   parentId: string;
   name: string;
+  /** Route or else path of an HTTP span, where the name does not say it. */
+  target: string;
   service: string;
   kind: SpanKind;
   start: Nanos;
@@ -169,6 +171,17 @@ export function originOf(resource: readonly Attribute[]): Origin {
   return findText(resource, 'telemetry.sdk.name') === '' ? 'unknown' : 'sdk';
 }
 
+/** The agent names spans by method alone, to keep names few: what was asked for stands in the attributes. */
+export function targetOf(name: string, attributes: readonly Attribute[]): string {
+  const target =
+    findText(attributes, 'http.route') || findText(attributes, 'url.path') || pathOf(findText(attributes, 'url.full'));
+  return name.includes(target) ? '' : target;
+}
+
+function pathOf(url: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*([^?#]*)/i.exec(url)?.[1] ?? '';
+}
+
 export function readSpan(wire: WireSpan): Span {
   const start = parseNanos(wire.startTimeUnixNano);
   const end = parseNanos(wire.endTimeUnixNano);
@@ -182,6 +195,7 @@ export function readSpan(wire: WireSpan): Span {
     id: wire.spanId,
     parentId: wire.parentSpanId,
     name: wire.name,
+    target: targetOf(wire.name, attributes),
     service: wire.serviceName,
     kind: kindOf(wire.kind),
     start,
