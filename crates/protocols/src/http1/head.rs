@@ -250,5 +250,9 @@ fn append(slot: &mut Option<String>, value: &[u8]) {
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.trim_ascii()).into_owned()
+    let value = value.trim_ascii();
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(value).into_owned(),
+    }
 }
