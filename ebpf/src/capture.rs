@@ -166,10 +166,6 @@ unsafe fn copy_vector(
         end = entry.base + u64::from(len);
         last = len;
     }
-    if head > PAYLOAD_MAX as u32 {
-        // Cannot be: `part` never exceeds what is wanted. It tells the verifier so.
-        head = PAYLOAD_MAX as u32;
-    }
     let mut captured = Captured { head, tail: 0, how: capture::READ, starts_message };
     if left == 0 && head < total {
         let missing = total - head;
@@ -188,7 +184,7 @@ unsafe fn copy_vector(
 unsafe fn copy_tail(payload: *mut u8, offset: u32, end: u64, at_most: u32) -> u32 {
     let len = if at_most > TAIL_MAX as u32 { TAIL_MAX as u32 } else { at_most };
     // SAFETY: promised by the caller.
-    if read(unsafe { payload.add(offset as usize) }, len, end - u64::from(len)) { len } else { 0 }
+    if read(unsafe { payload.add(within_payload(offset)) }, len, end - u64::from(len)) { len } else { 0 }
 }
 
 /// Whether eight bytes look like the start of an HTTP/1 message. Decides only how much is captured, nothing else.
@@ -221,6 +217,16 @@ fn below_payload_max(offset: u32) -> usize {
     let mut offset = u64::from(offset);
     // SAFETY: changes nothing but the register it is given.
     unsafe { core::arch::asm!("{0} &= 8191", inout(reg) offset, options(pure, nomem, nostack)) }
+    offset as usize
+}
+
+/// An offset of at most [`PAYLOAD_MAX`] of which the verifier, too, knows that a tail behind it is within the payload.
+#[inline(always)]
+fn within_payload(offset: u32) -> usize {
+    const { assert!(2 * PAYLOAD_MAX == 16384) }
+    let mut offset = u64::from(offset);
+    // SAFETY: changes nothing but the register it is given.
+    unsafe { core::arch::asm!("{0} &= 16383", inout(reg) offset, options(pure, nomem, nostack)) }
     offset as usize
 }
 

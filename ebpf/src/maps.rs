@@ -23,8 +23,8 @@ pub static OFFSETS: KernelOffsets = KernelOffsets {
     task_pid: 0,
     task_tgid: 0,
     skb_len: 0,
-    recvmsg_flags_arg: 0,
     recvmsg_ret_arg: 0,
+    _pad: 0,
 };
 
 /// Settings of the tap. Written by the loader before load; never after.

@@ -35,10 +35,10 @@ pub struct KernelOffsets {
     pub task_tgid: u32,
     /// `sk_buff.len`.
     pub skb_len: u32,
-    /// Position of the `flags` argument of `tcp_recvmsg`, which had six parameters up to 5.18 and has five since.
-    pub recvmsg_flags_arg: u32,
-    /// Position of `tcp_recvmsg`'s return value behind its arguments.
+    /// Number of `tcp_recvmsg`'s parameters, behind which its return value stands: six up to 5.18, five since.
     pub recvmsg_ret_arg: u32,
+    /// Zero.
+    pub _pad: u32,
 }
 
 /// Settings of the tap.

@@ -6,7 +6,7 @@
 //! `sock_sendmsg_nosec` (net/socket.c) with `(struct sock *sk, int ret, int flags)`.
 //! Before: `fexit/tcp_recvmsg` and `fexit/tcp_sendmsg` (net/ipv4/tcp.c), with
 //! `(struct sock *sk, struct msghdr *msg, size_t len, [int nonblock,] int flags, int *addr_len)` and
-//! `(struct sock *sk, struct msghdr *msg, size_t size)`.
+//! `(struct sock *sk, struct msghdr *msg, size_t size)`; and `fexit/tcp_sendpage` where there is one.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -36,6 +36,9 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 /// The bytes are taken from the stream without being copied anywhere.
 const MSG_TRUNC: i32 = 0x20;
 
+/// Parameters of `tcp_recvmsg` up to 5.18, `nonblock` among them; five since.
+const SIX_PARAMETERS: usize = 6;
+
 #[btf_tracepoint(function = "sock_recv_length")]
 fn tap_recv_tp(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a `struct sock *`.
@@ -52,14 +55,34 @@ fn tap_send_tp(ctx: BtfTracePointContext) -> i32 {
 
 #[fexit(function = "tcp_recvmsg")]
 fn tap_recv_fexit(ctx: FExitContext) -> i32 {
-    // SAFETY: the function's first argument is a `struct sock *`; the others are read where BTF says they are.
-    let (sk, flags, ret) = unsafe {
-        let args: *const u64 = ctx.as_ptr().cast();
-        let flags = core::ptr::read_volatile(args.add(offset!(recvmsg_flags_arg)));
-        let ret = core::ptr::read_volatile(args.add(offset!(recvmsg_ret_arg)));
-        (Sock::new(ctx.arg(0)), flags as i32, ret as i32)
-    };
-    operation(sk, ret, flags, direction::RECEIVE)
+    // SAFETY: the function's first argument is a `struct sock *`.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    let (flags, ret): (u64, u64);
+    // The context may be read at constant offsets only, so each of the two signatures has a branch of its own, and the
+    // loads are written as instructions because the compiler would join the branches. The verifier knows which one is
+    // taken and does not look at the other.
+    if offset!(recvmsg_ret_arg) == SIX_PARAMETERS {
+        // SAFETY: loads the fifth argument and the value behind the sixth.
+        unsafe {
+            core::arch::asm!(
+                "{flags} = *(u64 *)({ctx} + 32)",
+                "{ret} = *(u64 *)({ctx} + 48)",
+                ctx = in(reg) ctx.as_ptr(), flags = out(reg) flags, ret = out(reg) ret,
+                options(readonly, nostack)
+            );
+        }
+    } else {
+        // SAFETY: loads the fourth argument and the value behind the fifth.
+        unsafe {
+            core::arch::asm!(
+                "{flags} = *(u64 *)({ctx} + 24)",
+                "{ret} = *(u64 *)({ctx} + 40)",
+                ctx = in(reg) ctx.as_ptr(), flags = out(reg) flags, ret = out(reg) ret,
+                options(readonly, nostack)
+            );
+        }
+    }
+    operation(sk, ret as i32, flags as i32, direction::RECEIVE)
 }
 
 #[fexit(function = "tcp_sendmsg")]
@@ -68,6 +91,16 @@ fn tap_send_fexit(ctx: FExitContext) -> i32 {
     let sk = unsafe { Sock::new(ctx.arg(0)) };
     // The return value follows the three arguments.
     operation(sk, ctx.arg(3), 0, direction::SEND)
+}
+
+/// sendfile and splice before 6.5, which came past `tcp_sendmsg`:
+/// `tcp_sendpage(struct sock *sk, struct page *page, int offset, size_t size, int flags)`.
+#[fexit(function = "tcp_sendpage")]
+fn tap_page_fexit(ctx: FExitContext) -> i32 {
+    // SAFETY: the function's first argument is a `struct sock *`.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    // The return value follows the five arguments.
+    operation(sk, ctx.arg(5), 0, direction::SEND)
 }
 
 /// One send or receive that returned `ret`. Always returns 0.

@@ -115,11 +115,17 @@ impl Targets {
         match event.what {
             what::FORK => {
                 self.ended.retain(|(ended, _)| *ended != pid);
-                if let Some(Target::Known(origin, _) | Target::Child(origin)) =
-                    self.known.get(&event.parent_tgid)
-                {
-                    let origin = Arc::clone(origin);
-                    self.known.insert(pid, Target::Child(origin));
+                let origin = match self.known.get(&event.parent_tgid) {
+                    Some(Target::Known(origin, _) | Target::Child(origin)) => Some(Arc::clone(origin)),
+                    None => None,
+                };
+                match origin {
+                    Some(origin) => {
+                        self.known.insert(pid, Target::Child(origin));
+                    }
+                    // The parent began to listen, which made the kernel side trace it, and was refused or is gone already.
+                    None if !self.look(pid, None, &mut Listeners::default()) => self.forget_in_kernel(pid),
+                    None => {}
                 }
             }
             what::EXEC => {

@@ -196,6 +196,9 @@ impl Loader {
             ) {
                 Ok(pair) => {
                     attached.extend(pair);
+                    if self.types.has_sendpage {
+                        attached.push(self.fexit("tap_page_fexit", "tcp_sendpage")?);
+                    }
                     return Ok(TapChoice::Fexit);
                 }
                 Err(error) => refusals.push(describe(&error)),

@@ -32,6 +32,8 @@ pub struct KernelTypes {
     pub offsets: KernelOffsets,
     /// Tracepoints, by name, that a `tp_btf` program could attach to, among those the agent knows.
     pub tracepoints: HashMap<&'static str, bool>,
+    /// Whether sendfile goes past `tcp_sendmsg`, through `tcp_sendpage` (before 6.5).
+    pub has_sendpage: bool,
 }
 
 impl KernelTypes {
@@ -51,10 +53,11 @@ const OPTIONAL_TRACEPOINTS: [&str; 4] =
 ///
 /// The BTF cannot be read, or a field that every supported kernel has is missing.
 pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
+    // Mapping the file costs no memory of our own; before 6.16 the kernel refuses to map it.
     let btf = Btf::from_file_with_backend(path, Backend::Mmap)
+        .or_else(|_| Btf::from_file_with_backend(path, Backend::Cache))
         .map_err(|source| OffsetError::Btf { path: path.display().to_string(), source })?;
     let field = |of: &str, path: &str| field_offset(&btf, of, path);
-    let (recvmsg_params, flags_at) = parameters(&btf, "tcp_recvmsg", "flags")?;
     let offsets = KernelOffsets {
         skc_family: field("sock_common", "skc_family")?,
         skc_daddr: field("sock_common", "skc_daddr")?,
@@ -70,8 +73,8 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
         task_pid: field("task_struct", "pid")?,
         task_tgid: field("task_struct", "tgid")?,
         skb_len: field("sk_buff", "len")?,
-        recvmsg_flags_arg: flags_at,
-        recvmsg_ret_arg: recvmsg_params,
+        recvmsg_ret_arg: parameter_count(&btf, "tcp_recvmsg")?,
+        _pad: 0,
     };
     let tracepoints = OPTIONAL_TRACEPOINTS
         .into_iter()
@@ -79,7 +82,8 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
             (name, btf.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty()))
         })
         .collect();
-    Ok(KernelTypes { offsets, tracepoints })
+    let has_sendpage = parameter_count(&btf, "tcp_sendpage").is_ok();
+    Ok(KernelTypes { offsets, tracepoints, has_sendpage })
 }
 
 /// Byte offset of a field of a structure; fields of anonymous members count as the structure's own.
@@ -117,22 +121,20 @@ fn member_offset_bits(btf: &Btf, structure: &btf_rs::Struct, field: &str, depth:
     None
 }
 
-/// Number of a function's parameters and the position of one of them.
-fn parameters(btf: &Btf, function: &str, parameter: &str) -> Result<(u32, u32), OffsetError> {
-    let missing = || OffsetError::Missing(format!("{function}({parameter})"));
-    for found in btf.resolve_types_by_name(function).map_err(|_| missing())? {
-        let Type::Func(found) = found else { continue };
-        let Ok(Type::FuncProto(proto)) = btf.resolve_chained_type(&found) else { continue };
-        let names: Vec<String> = proto
-            .parameters
-            .iter()
-            .map(|parameter| btf.resolve_name(parameter).unwrap_or_default())
-            .collect();
-        if let Some(position) = names.iter().position(|name| name == parameter) {
-            return Ok((names.len() as u32, position as u32));
-        }
-    }
-    Err(missing())
+/// Number of a function's parameters.
+fn parameter_count(btf: &Btf, function: &str) -> Result<u32, OffsetError> {
+    let missing = || OffsetError::Missing(format!("function {function}"));
+    let types = btf.resolve_types_by_name(function).map_err(|_| missing())?;
+    types
+        .iter()
+        .find_map(|candidate| match candidate {
+            Type::Func(found) => match btf.resolve_chained_type(found) {
+                Ok(Type::FuncProto(proto)) => u32::try_from(proto.parameters.len()).ok(),
+                _ => None,
+            },
+            _ => None,
+        })
+        .ok_or_else(missing)
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
         assert_eq!(types.offsets.skc_num, types.offsets.skc_dport + 2);
         assert_eq!(types.offsets.skc_daddr, 0);
         assert_ne!(types.offsets.write_seq, types.offsets.copied_seq);
-        assert!(types.offsets.recvmsg_flags_arg < types.offsets.recvmsg_ret_arg);
+        assert!(matches!(types.offsets.recvmsg_ret_arg, 5 | 6));
     }
 
     #[test]
