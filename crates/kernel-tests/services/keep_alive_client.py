@@ -1,0 +1,14 @@
+"""Fetches over one kept-alive connection with http.client. Arguments: port.
+
+Each line on stdin is a method and a path; answers each with the status and the length of the body.
+"""
+
+import http.client
+import sys
+
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+for line in sys.stdin:
+    method, path = line.split()
+    connection.request(method, path)
+    response = connection.getresponse()
+    print(response.status, len(response.read()), flush=True)

@@ -1,0 +1,167 @@
+//! The agent under test: the program that is shipped, started as people start it.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    sync::OnceLock,
+};
+
+use nix::sys::signal::Signal;
+
+use crate::{process::Process, sink::Sink, wait::wait_until};
+
+/// Names the agent's binary; without it, cargo builds one.
+const BINARY_VARIABLE: &str = "OTEL_EBPF_AGENT_BIN";
+
+/// The agent's binary.
+pub fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os(BINARY_VARIABLE) {
+        Some(path) => PathBuf::from(path),
+        None => build(),
+    })
+}
+
+/// Builds the agent as the test itself was built, beside it.
+fn build() -> PathBuf {
+    let test = std::env::current_exe().expect("path of the test");
+    let profile_dir = test.ancestors().nth(2).expect("tests lie in deps/ of the profile's directory");
+    let target_dir = profile_dir.parent().expect("the profile's directory lies in the target directory");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "otel-ebpf-agent", "--bin", "otel-ebpf-agent"]);
+    cargo.arg("--target-dir").arg(target_dir).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().expect("run cargo");
+    assert!(status.success(), "the agent does not build; {BINARY_VARIABLE} can name one that is built");
+    profile_dir.join("otel-ebpf-agent")
+}
+
+/// The agent with these variables and no others of its own.
+pub fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent(Process);
+
+impl Agent {
+    /// Starts an agent that exports to `sink`, and waits until it is attached.
+    pub fn start(sink: &Sink, variables: &[(&str, &str)]) -> Self {
+        let endpoint = format!("http://{}", sink.address());
+        let mut all = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EBPF_OTLP_TRACES_BATCH_TIMEOUT", "20ms"),
+        ];
+        all.extend(variables);
+        let mut agent = Self(Process::start(&mut command(&all)));
+        wait_until("the agent to be attached", || {
+            let log = agent.log();
+            assert!(agent.0.is_running(), "the agent ended: {log}");
+            log.contains(": attached tap=")
+        });
+        agent
+    }
+
+    /// An agent that traces whoever listens on a port.
+    pub fn on_port(sink: &Sink, port: u16) -> Self {
+        Self::start(sink, &[("OTEL_EBPF_OPEN_PORT", &port.to_string())])
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.0.stderr()
+    }
+
+    /// Waits until it says that it traces a process.
+    pub fn wait_until_traces(&self, pid: u32) {
+        let needle = format!("tracing process pid={pid} ");
+        wait_until(&needle, || self.log().contains(&needle));
+    }
+
+    /// Ends it with SIGTERM, after which everything it has seen was exported.
+    pub fn stop(mut self) -> Ended {
+        self.0.signal(Signal::SIGTERM);
+        let status = self.0.wait();
+        let log = self.log();
+        Ended { status, log }
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(mut self) {
+        self.0.signal(Signal::SIGKILL);
+        self.0.wait();
+    }
+}
+
+/// An agent that ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// Everything it logged.
+    pub log: String,
+}
+
+impl Ended {
+    /// What it counted, by name.
+    pub fn counts(&self) -> Counts {
+        let line = self.log.lines().find(|line| line.contains("final counts"));
+        let line = line.unwrap_or_else(|| panic!("no final counts: {}", self.log));
+        let numbers = line
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        Counts(numbers.collect())
+    }
+
+    /// Checks that it ended well, had nothing to complain of, lost nothing, and that its counts add up.
+    pub fn assert_clean(&self) -> Counts {
+        assert!(self.status.success(), "{:?}: {}", self.status, self.log);
+        for line in self.log.lines() {
+            assert!(!line.contains(" WARN ") && !line.contains(" ERROR "), "{line}\nin: {}", self.log);
+        }
+        let counts = self.counts();
+        counts.assert_balanced();
+        for name in ["undecodable", "export_dropped", "unattributed"] {
+            assert_eq!(counts.get(name), 0, "{name}: {}", self.log);
+        }
+        counts
+    }
+}
+
+/// The agent's own counts.
+#[derive(Clone, Debug)]
+pub struct Counts(BTreeMap<String, u64>);
+
+impl Counts {
+    /// One count.
+    pub fn get(&self, name: &str) -> u64 {
+        *self.0.get(name).unwrap_or_else(|| panic!("{name} is not counted: {self:?}"))
+    }
+
+    /// Checks that everything seen is accounted for.
+    pub fn assert_balanced(&self) {
+        let exchanges = self.get("exchanges");
+        assert_eq!(self.get("requests_seen"), exchanges + self.get("requests_dropped"), "{self:?}");
+        let left_out = self.get("unsampled") + self.get("unattributed");
+        let exported = self.get("exported") + self.get("export_dropped");
+        assert_eq!(self.get("spans"), exported + left_out, "{self:?}");
+    }
+}

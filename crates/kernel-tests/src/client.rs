@@ -1,0 +1,228 @@
+//! Clients: curl as people use it, and a raw connection for what curl does not do.
+
+use std::{
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{net, process::Process};
+
+/// What curl got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Status code of the last response.
+    pub status: u16,
+    /// Port that curl used.
+    pub local_port: u16,
+    /// Everything received behind the heads.
+    pub body: Vec<u8>,
+}
+
+/// What curl is to print behind the body.
+const WRITE_OUT: &str = "\n%{http_code} %{local_port}";
+
+/// Runs curl with these arguments.
+pub fn curl(arguments: &[&str]) -> Fetched {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "30"])
+        .args(["--write-out", WRITE_OUT])
+        .args(arguments)
+        .output()
+        .expect("run curl");
+    assert!(output.status.success(), "curl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    fetched(output.stdout)
+}
+
+fn fetched(mut output: Vec<u8>) -> Fetched {
+    let at = output.iter().rposition(|byte| *byte == b'\n').expect("curl wrote its last line");
+    let last = String::from_utf8(output.split_off(at)).expect("curl's last line is text");
+    let mut numbers = last.split_whitespace().map(|number| number.parse().expect("a number"));
+    let status = numbers.next().expect("a status");
+    let local_port = numbers.next().expect("a port");
+    Fetched { status, local_port, body: output }
+}
+
+/// Version of curl as its `User-Agent` says it.
+pub fn curl_user_agent() -> String {
+    let output = Command::new("curl").arg("--version").output().expect("run curl");
+    let text = String::from_utf8(output.stdout).expect("curl's version is text");
+    format!("curl/{}", text.split_whitespace().nth(1).expect("curl says its version"))
+}
+
+/// curl under a path of its own, so that an agent can tell it from the curls of other tests.
+#[derive(Debug)]
+pub struct OwnCurl(TempDir);
+
+impl Default for OwnCurl {
+    fn default() -> Self {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let path = std::env::var("PATH").expect("a search path");
+        let curl = path.split(':').map(|dir| Path::new(dir).join("curl")).find(|curl| curl.is_file());
+        std::fs::copy(curl.expect("curl is installed"), dir.path().join("curl")).expect("copy curl");
+        Self(dir)
+    }
+}
+
+impl OwnCurl {
+    /// Its path.
+    pub fn path(&self) -> String {
+        self.0.path().join("curl").display().to_string()
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> WaitingCurl {
+        WaitingCurl::start_in(&mut Command::new(self.path()))
+    }
+}
+
+/// A curl that runs already and waits to be told what to fetch, so that an agent can find it first.
+#[derive(Debug)]
+pub struct WaitingCurl(Process);
+
+impl WaitingCurl {
+    /// Starts it by a command that is given curl's name already.
+    pub fn start_in(command: &mut Command) -> Self {
+        Self(Process::start(Self::prepare(command)))
+    }
+
+    fn prepare(command: &mut Command) -> &mut Command {
+        command
+            .args(["--silent", "--show-error", "--globoff", "--noproxy", "*", "--max-time", "30"])
+            .args(["--write-out", WRITE_OUT, "--config", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// Fetches with these lines of curl's configuration.
+    pub fn fetch(mut self, config: &str) -> Fetched {
+        self.give(config);
+        let (status, output) = self.0.output();
+        assert!(status.success(), "curl failed: {status:?}");
+        fetched(output)
+    }
+
+    /// Tries what is to fail; returns curl's exit code.
+    pub fn fail(mut self, config: &str) -> i32 {
+        self.give(config);
+        let (status, _) = self.0.output();
+        status.code().expect("curl ended by itself")
+    }
+
+    fn give(&mut self, config: &str) {
+        self.0.take_stdin().write_all(config.as_bytes()).expect("tell curl what to fetch");
+    }
+}
+
+/// A connection on which requests are written byte by byte.
+#[derive(Debug)]
+pub struct Raw(BufReader<TcpStream>);
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Status line and headers.
+    pub head: String,
+    /// Body, without chunk framing.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Status code.
+    pub fn status(&self) -> u16 {
+        let code = self.head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        code.unwrap_or_else(|| panic!("no status in {:?}", self.head))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then(|| value.trim()))
+    }
+}
+
+impl Raw {
+    /// Connects as soon as somebody listens.
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = net::connect(address);
+        stream.set_nodelay(true).expect("send at once");
+        Self(BufReader::new(stream))
+    }
+
+    /// The connection.
+    pub fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
+    /// Port of this end.
+    pub fn local_port(&self) -> u16 {
+        self.stream().local_addr().expect("a connection has an address").port()
+    }
+
+    /// Sends in one call.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).expect("send");
+    }
+
+    /// Sends a GET request for a path.
+    pub fn get(&mut self, path: &str) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    }
+
+    /// Reads the next response to a request that is no HEAD.
+    pub fn response(&mut self) -> Response {
+        let mut response = self.head();
+        if response.header("transfer-encoding").is_some() {
+            response.body = self.chunks();
+        } else if let Some(length) = response.header("content-length") {
+            let length = length.parse().expect("a length");
+            response.body = vec![0; length];
+            self.0.read_exact(&mut response.body).expect("read a body");
+        } else if !matches!(response.status(), 100..200 | 204 | 304) {
+            self.0.read_to_end(&mut response.body).expect("read until the end");
+        }
+        response
+    }
+
+    /// Reads a response's head, which is all of the response to a HEAD request.
+    pub fn head(&mut self) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.0.read_line(&mut head).expect("read a head");
+            assert!(read > 0, "the connection ended inside {head:?}");
+        }
+        Response { head, body: Vec::new() }
+    }
+
+    /// Reads until the other end closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).expect("read until the end");
+        rest
+    }
+
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("read a chunk's size");
+            let size = usize::from_str_radix(line.trim(), 16).expect("a chunk's size");
+            let start = body.len();
+            body.resize(start + size + 2, 0);
+            self.0.read_exact(&mut body[start..]).expect("read a chunk");
+            body.truncate(start + size);
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+}

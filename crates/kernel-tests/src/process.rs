@@ -1,0 +1,120 @@
+//! Processes that end with the test that started them.
+
+use std::{
+    io::Read,
+    os::unix::process::CommandExt as _,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard},
+    thread,
+};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+
+use crate::wait::{wait_for, wait_until};
+
+/// What a process has written to stderr so far.
+#[derive(Clone, Debug, Default)]
+struct Output(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Output {
+    fn follow(mut from: impl Read + Send + 'static) -> Self {
+        let output = Self::default();
+        let into = output.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                into.written().bytes.extend_from_slice(&buffer[..read]);
+            }
+            into.written().ended = true;
+        });
+        output
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().expect("nothing panics while it holds the output")
+    }
+}
+
+/// A running process with its children, in a process group of its own; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    stderr: Output,
+}
+
+impl Process {
+    /// Starts a program. Its stderr is kept.
+    pub fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {name}: {error}"));
+        let stderr = Output::follow(child.stderr.take().expect("stderr is piped"));
+        Self { name, child, stderr }
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to stderr.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.written().bytes).into_owned()
+    }
+
+    /// The other end of its stdin, where that is piped.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("stdin is piped and still there")
+    }
+
+    /// Sends a signal to the process alone.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.as_pid(), signal).unwrap_or_else(|error| panic!("signal {}: {error}", self.name));
+    }
+
+    /// Waits until it ends by itself and all it wrote was read.
+    pub fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        let status = wait_for(&what, || self.child.try_wait().expect("wait for a process"));
+        wait_until(&what, || self.stderr.written().ended);
+        status
+    }
+
+    /// Reads all of stdout, which ends with the process, and waits for that.
+    pub fn output(mut self) -> (ExitStatus, Vec<u8>) {
+        let mut output = Vec::new();
+        let mut stdout = self.child.stdout.take().expect("stdout is piped");
+        stdout.read_to_end(&mut output).expect("read stdout");
+        (self.wait(), output)
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn as_pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids are positive"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Its children too; the group is gone already where everything ended by itself.
+        let _: nix::Result<()> = killpg(self.as_pid(), Signal::SIGKILL);
+        let _: std::io::Result<ExitStatus> = self.child.wait();
+    }
+}
