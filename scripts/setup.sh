@@ -106,7 +106,7 @@ apt_install_without_services() {
         apt_install "$@"
     fi
     if [[ " $* " == *" nginx-light "* ]]; then
-        if have systemctl && [[ -d /run/systemd/system ]]; then
+        if have systemctl; then
             systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
         fi
         if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
