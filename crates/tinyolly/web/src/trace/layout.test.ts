@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { wireSpan } from '../fixtures';
 import { readSpan } from '../model';
-import { barOf, extentOf, ticksOf } from './layout';
+import { barOf, extentOf, guidePath, ticksOf } from './layout';
+import { buildTree, flatten } from './tree';
 
 const span = (start: number, end: number) =>
   readSpan(wireSpan({ startTimeUnixNano: String(start), endTimeUnixNano: String(end) }));
@@ -31,4 +32,16 @@ it.each([
   const ticks = ticksOf(length, most);
   expect(ticks.map((tick) => tick.label)).toEqual(labels);
   expect(ticks.every((tick) => tick.at >= 0 && tick.at <= 1)).toBe(true);
+});
+
+it('draws the lines of the tree', () => {
+  const node = (spanId: string, parentSpanId: string, start: number) =>
+    readSpan(wireSpan({ spanId, parentSpanId, startTimeUnixNano: String(start) }));
+  const tree = buildTree([node('a', '', 0), node('b', 'a', 1), node('c', 'b', 2), node('d', 'a', 3)]);
+  expect(flatten(tree, new Set()).map((row) => guidePath(row, 28))).toEqual([
+    '',
+    'M8.5 0V28M8.5 14h6',
+    'M8.5 0V28M22.5 0V14M22.5 14h6',
+    'M8.5 0V14M8.5 14h6',
+  ]);
 });

@@ -1,6 +1,7 @@
 /** Where the bars and ticks of a waterfall go, in fractions of its width. */
 import { formatDuration, minus, toNumber, type Nanos } from '../time';
 import type { Span } from '../model';
+import { MOST_INDENT, type Row } from './tree';
 
 export interface Extent {
   start: Nanos;
@@ -57,4 +58,20 @@ function roundStep(least: number): number {
 function tickLabel(ns: number): string {
   if (ns === 0) return '0';
   return formatDuration(ns).replace(/(\.\d*?)0+ /, '$1 ').replace('. ', ' ');
+}
+
+/** Pixels by which a level is indented, and the place of its line within them. */
+export const INDENT = 14;
+const LINE_AT = 8.5;
+
+/** The lines that join a row to its parent and pass it by to later siblings, as an SVG path of the row's height. */
+export function guidePath(row: Row, height: number): string {
+  const depth = Math.min(row.node.depth, MOST_INDENT);
+  if (depth === 0) return '';
+  const middle = height / 2;
+  const passing = row.guides
+    .slice(0, depth - 1)
+    .map((goesOn, level) => (goesOn ? `M${LINE_AT + level * INDENT} 0V${height}` : ''));
+  const own = LINE_AT + (depth - 1) * INDENT;
+  return `${passing.join('')}M${own} 0V${row.isLast ? middle : height}M${own} ${middle}h6`;
 }
