@@ -62,7 +62,11 @@ fn shrink_to(db: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
     let free = pragma(db, "PRAGMA freelist_count")?;
     let excess = pages.saturating_sub(max_bytes / page_bytes).min(free);
     if excess > 0 {
-        db.execute_batch(&format!("PRAGMA incremental_vacuum({excess}); PRAGMA wal_checkpoint(TRUNCATE)"))?;
+        // Each step frees one page, so the statement is run to its end; `execute_batch` would take a single step.
+        let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({excess})"))?;
+        let mut steps = vacuum.query([])?;
+        while steps.next()?.is_some() {}
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     }
     Ok(())
 }
