@@ -5,8 +5,14 @@ mod support;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::{Arc, Mutex},
 };
 
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderMap, Uri, header},
+};
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
     metrics::v1::{AggregationTemporality, Metric, metric::Data, number_data_point},
@@ -14,6 +20,7 @@ use opentelemetry_proto::tonic::{
 use support::{
     RunningBackend,
     process::{Running, eventually, frontend},
+    serve,
     sink::Sink,
     unused_address,
 };
@@ -194,6 +201,31 @@ async fn the_last_records_are_flushed_at_the_end() {
     assert!(received.metrics.iter().any(|metric| metric.name == "frontend.order.value"));
     let names = received.resources.iter().map(|resource| attribute(&resource.attributes, "service.name"));
     assert!(names.clone().all(|name| name == Some("renamed")), "{:?}", names.collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_metrics_and_logs_have_their_own_paths() {
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let record = Arc::clone(&seen);
+    let handler = move |uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        let kind = headers[header::CONTENT_TYPE].to_str().expect("text").to_owned();
+        record.lock().expect("no panic").insert((uri.path().to_owned(), kind, body.is_empty()));
+    };
+    let collector = serve(Router::new().fallback(handler)).await;
+    let mut running = Running::start(
+        frontend()
+            .env("PORT", "0")
+            .env("AUTO_TRAFFIC", "false")
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}")),
+    );
+    let home = format!("http://{}/", running.address());
+    assert_eq!(reqwest::get(home).await.expect("an answer").status(), 200);
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let expected =
+        ["/v1/logs", "/v1/metrics"].map(|path| (path.to_owned(), "application/x-protobuf".to_owned(), false));
+    assert_eq!(*seen.lock().expect("no panic"), BTreeSet::from(expected));
 }
 
 fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
