@@ -135,6 +135,9 @@ fn release_start_up_memory() {
     }
 }
 
+/// Update an entry, never make one (include/uapi/linux/bpf.h).
+const BPF_EXIST: u64 = 2;
+
 /// Everything the reader thread drives.
 struct Work {
     pipeline: Pipeline,
@@ -174,7 +177,8 @@ impl Work {
     fn hand_over(&mut self) {
         for cookie in self.pipeline.take_ignorable() {
             let ignored = ConnState { ignored: 1, seen: 1, ..ConnState::default() };
-            if let Err(error) = self.conns.insert(cookie, ignored, 0) {
+            // Only where the kernel side still knows it: a socket may have closed in the meantime.
+            if let Err(error) = self.conns.insert(cookie, ignored, BPF_EXIST) {
                 debug!(cookie, %error, "cannot silence connection");
             }
         }

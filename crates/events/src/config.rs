@@ -35,7 +35,8 @@ pub struct KernelOffsets {
     pub task_tgid: u32,
     /// `sk_buff.len`.
     pub skb_len: u32,
-    /// Number of `tcp_recvmsg`'s parameters, behind which its return value stands: six up to 5.18, five since.
+    /// Number of `tcp_recvmsg`'s parameters, behind which its return value stands: six up to 5.18, then five, and four
+    /// on the newest kernels.
     pub recvmsg_ret_arg: u32,
     /// Zero.
     pub _pad: u32,

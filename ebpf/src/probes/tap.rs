@@ -5,7 +5,7 @@
 //! Since 6.3: `tp_btf/sock_recv_length` and `tp_btf/sock_send_length`, raised by `sock_recvmsg_nosec` and
 //! `sock_sendmsg_nosec` (net/socket.c) with `(struct sock *sk, int ret, int flags)`.
 //! Before: `fexit/tcp_recvmsg` and `fexit/tcp_sendmsg` (net/ipv4/tcp.c), with
-//! `(struct sock *sk, struct msghdr *msg, size_t len, [int nonblock,] int flags, int *addr_len)` and
+//! `(struct sock *sk, struct msghdr *msg, size_t len, [int nonblock,] int flags[, int *addr_len])` and
 //! `(struct sock *sk, struct msghdr *msg, size_t size)`; and `fexit/tcp_sendpage` where there is one.
 
 use aya_ebpf::{
@@ -36,8 +36,20 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 /// The bytes are taken from the stream without being copied anywhere.
 const MSG_TRUNC: i32 = 0x20;
 
-/// Parameters of `tcp_recvmsg` up to 5.18, `nonblock` among them; five since.
-const SIX_PARAMETERS: usize = 6;
+/// Loads two words of a program's context, at byte offsets that stand in the instructions.
+macro_rules! context_pair {
+    ($ctx:ident, $first:literal, $second:literal, $into_first:ident, $into_second:ident) => {
+        // SAFETY: reads only; the verifier checks that the context holds both words.
+        unsafe {
+            core::arch::asm!(
+                concat!("{first} = *(u64 *)({ctx} + ", $first, ")"),
+                concat!("{second} = *(u64 *)({ctx} + ", $second, ")"),
+                ctx = in(reg) $ctx.as_ptr(), first = out(reg) $into_first, second = out(reg) $into_second,
+                options(readonly, nostack)
+            )
+        }
+    };
+}
 
 #[btf_tracepoint(function = "sock_recv_length")]
 fn tap_recv_tp(ctx: BtfTracePointContext) -> i32 {
@@ -58,29 +70,13 @@ fn tap_recv_fexit(ctx: FExitContext) -> i32 {
     // SAFETY: the function's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
     let (flags, ret): (u64, u64);
-    // The context may be read at constant offsets only, so each of the two signatures has a branch of its own, and the
+    // The context may be read at constant offsets only, so each of the three signatures has a branch of its own, and the
     // loads are written as instructions because the compiler would join the branches. The verifier knows which one is
     // taken and does not look at the other.
-    if offset!(recvmsg_ret_arg) == SIX_PARAMETERS {
-        // SAFETY: loads the fifth argument and the value behind the sixth.
-        unsafe {
-            core::arch::asm!(
-                "{flags} = *(u64 *)({ctx} + 32)",
-                "{ret} = *(u64 *)({ctx} + 48)",
-                ctx = in(reg) ctx.as_ptr(), flags = out(reg) flags, ret = out(reg) ret,
-                options(readonly, nostack)
-            );
-        }
-    } else {
-        // SAFETY: loads the fourth argument and the value behind the fifth.
-        unsafe {
-            core::arch::asm!(
-                "{flags} = *(u64 *)({ctx} + 24)",
-                "{ret} = *(u64 *)({ctx} + 40)",
-                ctx = in(reg) ctx.as_ptr(), flags = out(reg) flags, ret = out(reg) ret,
-                options(readonly, nostack)
-            );
-        }
+    match offset!(recvmsg_ret_arg) {
+        6 => context_pair!(ctx, "32", "48", flags, ret),
+        5 => context_pair!(ctx, "24", "40", flags, ret),
+        _ => context_pair!(ctx, "24", "32", flags, ret),
     }
     operation(sk, ret as i32, flags as i32, direction::RECEIVE)
 }

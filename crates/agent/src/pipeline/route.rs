@@ -1,6 +1,8 @@
 //! `http.route` from what the configuration says, never from the raw path.
 
-use crate::config::{Routes, Unmatched};
+use std::collections::{HashMap, HashSet};
+
+use crate::config::{IgnoreMode, Routes, Unmatched};
 
 /// Finds routes of paths.
 #[derive(Debug)]
@@ -9,16 +11,23 @@ pub struct Router {
     ignored: Vec<Pattern>,
     unmatched: Unmatched,
     wildcard: char,
+    values: SegmentValues,
 }
 
 impl Router {
     /// Compiles the configured patterns.
     pub fn new(routes: &Routes) -> Self {
+        let ignored = match routes.ignore_mode {
+            IgnoreMode::All | IgnoreMode::Traces => routes.ignored_patterns.as_slice(),
+            // There are no metrics yet, and traces are not meant.
+            IgnoreMode::Metrics => &[],
+        };
         Self {
             patterns: routes.patterns.iter().map(|text| Pattern::new(text)).collect(),
-            ignored: routes.ignored_patterns.iter().map(|text| Pattern::new(text)).collect(),
+            ignored: ignored.iter().map(|text| Pattern::new(text)).collect(),
             unmatched: routes.unmatched,
             wildcard: routes.wildcard_char,
+            values: SegmentValues::new(routes.max_path_segment_cardinality as usize),
         }
     }
 
@@ -28,7 +37,7 @@ impl Router {
     }
 
     /// The route of a path: the first pattern that matches, else what the configuration wants for the others.
-    pub fn route(&self, path: &str) -> Option<String> {
+    pub fn route(&mut self, path: &str) -> Option<String> {
         if path.is_empty() {
             return None;
         }
@@ -37,7 +46,8 @@ impl Router {
         }
         match self.unmatched {
             Unmatched::Wildcard => Some("/**".to_owned()),
-            Unmatched::Heuristic | Unmatched::LowCardinality => Some(self.guess(path)),
+            Unmatched::Heuristic => Some(self.guess(path)),
+            Unmatched::LowCardinality => Some(self.values.reduce(&self.guess(path), self.wildcard)),
             Unmatched::Unset | Unmatched::Path => None,
         }
     }
@@ -51,6 +61,53 @@ impl Router {
             )
             .collect();
         segments.join("/")
+    }
+}
+
+/// Values seen at each place of a path. A place that has taken more than it may becomes a wildcard, so that routes stay
+/// few whatever the paths are.
+#[derive(Debug)]
+struct SegmentValues {
+    most: usize,
+    /// By the route up to the place, values that stood there; `None` once there were too many.
+    seen: HashMap<String, Option<HashSet<String>>>,
+}
+
+impl SegmentValues {
+    /// Places that are kept apart; beyond it every new one is a wildcard.
+    const PLACES_MAX: usize = 10_000;
+
+    fn new(most: usize) -> Self {
+        Self { most, seen: HashMap::new() }
+    }
+
+    fn reduce(&mut self, path: &str, wildcard: char) -> String {
+        let mut route = String::new();
+        for segment in path.trim_start_matches('/').split('/') {
+            route.push('/');
+            if !segment.is_empty() && !self.admits(&route, segment) {
+                route.push(wildcard);
+            } else {
+                route.push_str(segment);
+            }
+        }
+        route
+    }
+
+    fn admits(&mut self, place: &str, value: &str) -> bool {
+        if !self.seen.contains_key(place) {
+            if self.seen.len() >= Self::PLACES_MAX {
+                return false;
+            }
+            self.seen.insert(place.to_owned(), Some(HashSet::new()));
+        }
+        let Some(entry) = self.seen.get_mut(place) else { return false };
+        let Some(values) = entry else { return false };
+        values.insert(value.to_owned());
+        if values.len() > self.most {
+            *entry = None;
+        }
+        entry.is_some()
     }
 }
 
@@ -131,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_first_pattern_that_matches_is_the_route() {
-        let router = router(&["/users/{id}", "/users/:id/orders", "/static/*", "/"], Unmatched::Unset);
+        let mut router = router(&["/users/{id}", "/users/:id/orders", "/static/*", "/"], Unmatched::Unset);
         for (path, expected) in [
             ("/users/42", Some("/users/{id}")),
             ("/users/42/orders", Some("/users/:id/orders")),
@@ -148,7 +205,7 @@ mod tests {
 
     #[test]
     fn guessed_routes_hold_no_identifier() {
-        let router = router(&[], Unmatched::Heuristic);
+        let mut router = router(&[], Unmatched::Heuristic);
         for (path, expected) in [
             ("/api/v1/users/42", "/api/v1/users/*"),
             ("/process-order", "/process-order"),
@@ -157,6 +214,27 @@ mod tests {
         ] {
             assert_eq!(router.route(path).as_deref(), Some(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_place_with_too_many_values_becomes_a_wildcard() {
+        let mut router = router(&[], Unmatched::LowCardinality);
+        let words = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay", "koi", "lynx"];
+        let routes: Vec<_> =
+            words.iter().filter_map(|word| router.route(&format!("/animals/{word}/legs"))).collect();
+        assert_eq!(routes[0], "/animals/ant/legs");
+        assert_eq!(routes[11], "/animals/*/legs");
+        assert_eq!(router.route("/animals/ant/legs").as_deref(), Some("/animals/*/legs"));
+    }
+
+    #[test]
+    fn paths_ignored_for_metrics_alone_are_traced() {
+        let routes = Routes {
+            ignored_patterns: vec!["/health".to_owned()],
+            ignore_mode: IgnoreMode::Metrics,
+            ..Routes::default()
+        };
+        assert!(!Router::new(&routes).ignores("/health"));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
         task_pid: field("task_struct", "pid")?,
         task_tgid: field("task_struct", "tgid")?,
         skb_len: field("sk_buff", "len")?,
-        recvmsg_ret_arg: parameter_count(&btf, "tcp_recvmsg")?,
+        recvmsg_ret_arg: recvmsg_parameters(&btf)?,
         _pad: 0,
     };
     let tracepoints = OPTIONAL_TRACEPOINTS
@@ -121,6 +121,16 @@ fn member_offset_bits(btf: &Btf, structure: &btf_rs::Struct, field: &str, depth:
     None
 }
 
+/// Number of `tcp_recvmsg`'s parameters, one that the programs know how to read.
+fn recvmsg_parameters(btf: &Btf) -> Result<u32, OffsetError> {
+    match parameter_count(btf, "tcp_recvmsg")? {
+        count @ 4..=6 => Ok(count),
+        count => {
+            Err(OffsetError::Missing(format!("a known signature of tcp_recvmsg (it has {count} parameters)")))
+        }
+    }
+}
+
 /// Number of a function's parameters.
 fn parameter_count(btf: &Btf, function: &str) -> Result<u32, OffsetError> {
     let missing = || OffsetError::Missing(format!("function {function}"));
@@ -153,7 +163,7 @@ mod tests {
         assert_eq!(types.offsets.skc_num, types.offsets.skc_dport + 2);
         assert_eq!(types.offsets.skc_daddr, 0);
         assert_ne!(types.offsets.write_seq, types.offsets.copied_seq);
-        assert!(matches!(types.offsets.recvmsg_ret_arg, 5 | 6));
+        assert!(matches!(types.offsets.recvmsg_ret_arg, 4..=6), "{}", types.offsets.recvmsg_ret_arg);
     }
 
     #[test]
