@@ -58,6 +58,17 @@ export interface LogQuery {
   severityMin?: number;
 }
 
+/** A name may have been sent with several types or units; empty ones leave the choice to the server. */
+export interface MetricId {
+  name: string;
+  type: string;
+  unit: string;
+}
+
+export function metricKey(id: MetricId): string {
+  return JSON.stringify([id.name, id.type, id.unit]);
+}
+
 export const api = {
   async traces(query: { limit: number; service: string }, signal?: AbortSignal): Promise<TraceSummary[]> {
     return (await get<WireTraceSummary[]>('/api/traces', query, signal)).map(readTraceSummary);
@@ -83,8 +94,8 @@ export const api = {
   },
 
   /** Without a range the server's default, the last hour. */
-  metric(name: string, signal?: AbortSignal, range?: { start: Nanos; end: Nanos }): Promise<WireMetric> {
-    const params = range ? { start: String(range.start), end: String(range.end) } : {};
-    return get<WireMetric>(`/api/metrics/${encodeURIComponent(name)}`, params, signal);
+  metric(id: MetricId, signal?: AbortSignal, range?: { start: Nanos; end: Nanos }): Promise<WireMetric> {
+    const params = { type: id.type, unit: id.unit, ...(range && { start: String(range.start), end: String(range.end) }) };
+    return get<WireMetric>(`/api/metrics/${encodeURIComponent(id.name)}`, params, signal);
   },
 };

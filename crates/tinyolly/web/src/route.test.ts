@@ -9,7 +9,7 @@ it.each<[string, Partial<Route>]>([
   ['a filtered list', { search: 'a b&c=d', service: 'x/y', errorsOnly: true }],
   ['an open span', { traceId: TRACE, spanId: SPAN, pane: 'logs' }],
   ['logs of a trace', { tab: 'logs', traceId: TRACE, severity: 17, logId: '12' }],
-  ['a metric', { tab: 'metrics', metric: 'process/cpu time%' }],
+  ['a metric', { tab: 'metrics', metric: 'process/cpu time%', metricType: 'sum', metricUnit: '{a&b}' }],
 ])('%s survives the way into the URL and back', (_, change) => {
   const route = { ...HOME, ...change };
   expect(parseRoute(formatRoute(route).slice(1))).toEqual(route);

@@ -18,6 +18,9 @@ export interface Route {
   logId: string;
   /** The open metric. */
   metric: string;
+  /** Type and unit of the open metric, as a name may have several. */
+  metricType: string;
+  metricUnit: string;
   search: string;
   service: string;
   errorsOnly: boolean;
@@ -32,6 +35,8 @@ export const HOME: Readonly<Route> = {
   pane: 'spans',
   logId: '',
   metric: '',
+  metricType: '',
+  metricUnit: '',
   search: '',
   service: '',
   errorsOnly: false,
@@ -51,6 +56,8 @@ export function parseRoute(query: string): Route {
     pane: text('pane') === 'logs' ? 'logs' : 'spans',
     logId: text('logId'),
     metric: text('metric'),
+    metricType: text('type'),
+    metricUnit: text('unit'),
     search: text('search'),
     service: text('service'),
     errorsOnly: text('errors') === '1',
@@ -74,6 +81,8 @@ export function formatRoute(route: Route): string {
   if (route.pane !== 'spans') put('pane', route.pane);
   put('logId', route.logId);
   put('metric', route.metric);
+  put('type', route.metricType);
+  put('unit', route.metricUnit);
   put('search', route.search);
   put('service', route.service);
   if (route.errorsOnly) put('errors', '1');

@@ -146,7 +146,8 @@ export interface WireDatapoint {
   timestamp: string;
   start_timestamp: string;
   flags: number;
-  value?: WireNumber;
+  /** Null where the flags say that nothing was recorded. */
+  value?: WireNumber | null;
   histogram?: WireDistribution;
   exponential_histogram?: WireDistribution;
   summary?: WireDistribution;
@@ -156,6 +157,9 @@ export interface WireSeries {
   service_name: string;
   resource: WireAttribute[];
   attributes: WireAttribute[];
+  /** As for the metric, which has those of the series with the newest point. */
+  temporality: number | null;
+  is_monotonic: boolean | null;
   datapoints: WireDatapoint[];
 }
 
@@ -178,8 +182,8 @@ export interface WireStats {
   metric_points: number;
   db_bytes: number;
   uptime_s: number;
-  received: { spans: number; logs: number; metric_points: number };
-  rejected: { malformed_requests: number; overloaded_requests: number };
+  received: { spans: number; logs: number; metric_points: number; duplicate_spans: number };
+  rejected: { malformed_requests: number; overloaded_requests: number; items: number };
 }
 
 /** `application/problem+json`. */

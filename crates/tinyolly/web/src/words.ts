@@ -2,7 +2,6 @@
 import type { Origin, SpanKind } from './model';
 
 const whole = new Intl.NumberFormat('en-GB');
-const grouped = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 6 });
 const short = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
 /** `12,345`, or `1.2M` from a million on. */
@@ -10,13 +9,13 @@ export function formatCount(value: number): string {
   return value < 1_000_000 ? whole.format(value) : short.format(value);
 }
 
-/** A measured value: four digits that count, no noise behind them. */
+/** A measured value: whole from a thousand on, below it the four digits that count. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   if (value === 0 || (Number.isInteger(value) && Math.abs(value) < 1e9)) return whole.format(value);
   const size = Math.abs(value);
   if (size >= 1e9 || size < 1e-4) return value.toExponential(3).replace(/\.?0+e/, 'e');
-  return grouped.format(Number(value.toPrecision(4)));
+  return size >= 1_000 ? whole.format(Math.round(value)) : String(Number(value.toPrecision(4)));
 }
 
 export function plural(count: number, one: string, many = `${one}s`): string {

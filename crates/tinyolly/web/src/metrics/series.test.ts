@@ -9,14 +9,15 @@ function at(second: number, rest: Partial<WireDatapoint>, start = 1): WireDatapo
 }
 
 function metric(change: Partial<WireMetric>, datapoints: WireDatapoint[]): WireMetric {
+  const { temporality = 2, is_monotonic = true } = change;
   return {
     name: 'm',
     type: 'sum',
     unit: '1',
     description: '',
-    temporality: 2,
-    is_monotonic: true,
-    series: [{ service_name: 'shop', resource: [], attributes: [], datapoints }],
+    temporality,
+    is_monotonic,
+    series: [{ service_name: 'shop', resource: [], attributes: [], temporality, is_monotonic, datapoints }],
     ...change,
   };
 }
@@ -57,6 +58,13 @@ it('shows the mean of a single point, and of deltas each for itself', () => {
     2.5,
     null,
   ]);
+});
+
+it('reads each series by its own temporality, and leaves a gap for a point without a value', () => {
+  const wire = metric({}, [int(10, 5), at(20, { value: null }), int(30, 9), int(40, 19)]);
+  const delta = metric({ temporality: 1 }, [int(20, 30, 10)]);
+  wire.series.push(...delta.series);
+  expect(chartsOf(wire)[0]?.lines.map((line) => line.values)).toEqual([[null, null, null, 1], [3]]);
 });
 
 it('puts lines on one axis', () => {

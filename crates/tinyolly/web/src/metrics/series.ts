@@ -26,7 +26,7 @@ export function numberOf(value: number | string | null | undefined): number | nu
   return Number.isFinite(number) ? number : null;
 }
 
-export function pointValue(value: WireNumber | undefined): number | null {
+export function pointValue(value: WireNumber | null | undefined): number | null {
   return numberOf(value?.asDouble ?? value?.asInt);
 }
 
@@ -36,18 +36,17 @@ export function distributionOf(point: WireDatapoint): WireDistribution | undefin
 
 /** The charts that say most about a metric of its type. */
 export function chartsOf(metric: WireMetric): Chart[] {
-  const isDelta = metric.temporality === DELTA;
-  if (metric.type === 'gauge' || (metric.type === 'sum' && metric.is_monotonic !== true && !isDelta)) {
+  if (metric.type === 'gauge' || (metric.type === 'sum' && metric.is_monotonic !== true && metric.temporality !== DELTA)) {
     return [{ title: 'Value', unit: metric.unit, lines: linesOf(metric, values) }];
   }
   if (metric.type === 'sum') {
-    const lines = linesOf(metric, (points) => rates(points, (point) => pointValue(point.value), isDelta));
+    const lines = linesOf(metric, (points, isDelta) => rates(points, (point) => pointValue(point.value), isDelta));
     return [{ title: 'Rate per second', unit: perSecond(metric.unit), lines }];
   }
   const count = (point: WireDatapoint) => numberOf(distributionOf(point)?.count);
   return [
-    { title: 'Mean', unit: metric.unit, lines: linesOf(metric, (points) => means(points, isDelta)) },
-    { title: 'Measurements per second', unit: '1/s', lines: linesOf(metric, (points) => rates(points, count, isDelta)) },
+    { title: 'Mean', unit: metric.unit, lines: linesOf(metric, means) },
+    { title: 'Measurements per second', unit: '1/s', lines: linesOf(metric, (points, isDelta) => rates(points, count, isDelta)) },
   ];
 }
 
@@ -55,7 +54,7 @@ function perSecond(unit: string): string {
   return unit === '' || unit === '1' || unit.startsWith('{') ? '1/s' : `${unit}/s`;
 }
 
-type Reader = (points: readonly WireDatapoint[]) => (number | null)[];
+type Reader = (points: readonly WireDatapoint[], isDelta: boolean) => (number | null)[];
 
 function linesOf(metric: WireMetric, read: Reader): Line[] {
   return metric.series.map((series) => {
@@ -64,7 +63,7 @@ function linesOf(metric: WireMetric, read: Reader): Line[] {
       label: labelOf(readAttributes(series.attributes)) || series.service_name,
       service: series.service_name,
       times: points.map(seconds),
-      values: read(points),
+      values: read(points, series.temporality === DELTA),
     };
   });
 }

@@ -1,6 +1,6 @@
 /** The last value of each metric that has one number: a gauge or sum of a single series. */
 import { SvelteMap } from 'svelte/reactivity';
-import { api } from '../api';
+import { api, metricKey } from '../api';
 import { pointValue } from '../metrics/series';
 import { minus, parseNanos, plus, type Nanos } from '../time';
 import type { WireMetricSummary } from '../wire';
@@ -15,7 +15,7 @@ export class LastValues {
   #isLoading = false;
 
   of(metric: WireMetricSummary): number | null {
-    return this.#known.get(metric.name)?.value ?? null;
+    return this.#known.get(metricKey(metric))?.value ?? null;
   }
 
   /** Looks up what has changed, one request at a time, so that a long list does not flood the server. */
@@ -29,14 +29,14 @@ export class LastValues {
   }
 
   #next(): WireMetricSummary | undefined {
-    return this.#wanted.find((each) => this.#known.get(each.name)?.time !== each.last_time);
+    return this.#wanted.find((each) => this.#known.get(metricKey(each))?.time !== each.last_time);
   }
 
   async #run(): Promise<void> {
     this.#isLoading = true;
     for (let metric = this.#next(); metric && !this.#controller.signal.aborted; metric = this.#next()) {
       const value = await this.#fetch(metric);
-      this.#known.set(metric.name, { time: metric.last_time, value });
+      this.#known.set(metricKey(metric), { time: metric.last_time, value });
     }
     this.#isLoading = false;
   }
@@ -45,7 +45,7 @@ export class LastValues {
     const last = parseNanos(metric.last_time);
     const range = { start: minus(last, REACH), end: plus(last, REACH) };
     try {
-      const answer = await api.metric(metric.name, this.#controller.signal, range);
+      const answer = await api.metric(metric, this.#controller.signal, range);
       return pointValue(answer.series[0]?.datapoints.at(-1)?.value);
     } catch {
       // The number is an extra of the list; the metric itself says what is wrong when it is opened.

@@ -1,5 +1,5 @@
 /** The lists outlive their views, so that coming back finds the same rows at the same place. */
-import { api } from '../api';
+import { api, metricKey } from '../api';
 import type { LogRecord, TraceSummary } from '../model';
 import type { WireMetricSummary } from '../wire';
 import { LiveList } from './live_list.svelte';
@@ -27,5 +27,5 @@ export const logList = new LiveList<LogRecord, LogListQuery>(
 
 export const metricList = new LiveList<WireMetricSummary, { limit: number }>(
   (query, signal) => api.metrics(query.limit, signal),
-  (row) => row.name,
+  metricKey,
 );
