@@ -61,7 +61,7 @@ pub enum LoadError {
 fn hint(error: &aya::EbpfError) -> &'static str {
     let text = error.to_string();
     if text.contains("Operation not permitted") || text.contains("EPERM") {
-        " (needs root, or CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE)"
+        " (needs root, or CAP_BPF and CAP_PERFMON)"
     } else {
         ""
     }
