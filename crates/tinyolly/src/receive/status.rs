@@ -84,3 +84,21 @@ impl From<Refusal> for tonic::Status {
         Self::with_details(refusal.code(), refusal.to_string(), details.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_later_carries_a_retry_delay() {
+        let status = tonic::Status::from(Refusal::Overloaded);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = RpcStatus::decode(status.details()).unwrap();
+        let retry = RetryInfo::decode(details.details[0].value.as_slice()).unwrap();
+        assert_eq!(retry.retry_delay, Some(Delay { seconds: RETRY_SECONDS }));
+        assert!(Refusal::Malformed("x".into()).rpc_status().details.is_empty());
+        assert!(!Refusal::TooLarge(1).retryable());
+        assert!(Refusal::Unavailable("x".into()).retryable());
+    }
+}
