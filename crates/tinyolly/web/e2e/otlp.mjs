@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 
 const endpoint = process.env.OTLP_HTTP_URL ?? 'http://localhost:4318';
 
-/** Sends one trace of a root with a child, both named as asked; returns its id. */
-export async function sendTrace({ service, name, attributes = {} }) {
+/** Sends one trace of a root with a child, named alike unless asked otherwise; returns its id. */
+export async function sendTrace({ service, name, childName = name, attributes = {} }) {
   const traceId = randomBytes(16).toString('hex');
   const rootId = randomBytes(8).toString('hex');
   const now = BigInt(Date.now()) * 1_000_000n;
-  const span = (spanId, parentSpanId, start, end) => ({
+  const span = (spanId, parentSpanId, name, start, end) => ({
     traceId,
     spanId,
     parentSpanId,
@@ -27,8 +27,8 @@ export async function sendTrace({ service, name, attributes = {} }) {
           {
             scope: { name: 'e2e' },
             spans: [
-              span(rootId, '', now, now + 9_000_000n),
-              span(randomBytes(8).toString('hex'), rootId, now + 1_000_000n, now + 8_000_000n),
+              span(rootId, '', name, now, now + 9_000_000n),
+              span(randomBytes(8).toString('hex'), rootId, childName, now + 1_000_000n, now + 8_000_000n),
             ],
           },
         ],
