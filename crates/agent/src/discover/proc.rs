@@ -1,7 +1,7 @@
 //! What `/proc` tells about a process.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     ffi::OsString,
 };
 
@@ -108,21 +108,21 @@ fn pid_namespace(process: &Process) -> Option<u64> {
 }
 
 fn ports(process: &Process, listeners: &mut Listeners) -> Vec<u16> {
-    let Some(listening) = listeners.of(process) else { return Vec::new() };
-    if listening.is_empty() {
-        return Vec::new();
-    }
     let Ok(descriptors) = process.fd() else { return Vec::new() };
-    let ports: HashSet<u16> = descriptors
+    let sockets: Vec<u64> = descriptors
         .flatten()
         .filter_map(|descriptor| match descriptor.target {
-            FDTarget::Socket(inode) => listening.get(&inode).copied(),
+            FDTarget::Socket(inode) => Some(inode),
             _ => None,
         })
         .collect();
-    let mut ports: Vec<u16> = ports.into_iter().collect();
-    ports.sort_unstable();
-    ports
+    // Most programs have no socket when they start, and the table of all connections is long.
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let Some(listening) = listeners.of(process) else { return Vec::new() };
+    let ports: BTreeSet<u16> = sockets.iter().filter_map(|inode| listening.get(inode).copied()).collect();
+    ports.into_iter().collect()
 }
 
 #[cfg(test)]
