@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -58,7 +59,12 @@ pub struct Agent(Process);
 impl Agent {
     /// Starts an agent that exports to `sink`, and waits until it is attached.
     pub fn start(sink: &Sink, variables: &[(&str, &str)]) -> Self {
-        let endpoint = format!("http://{}", sink.address());
+        Self::start_towards(sink.address(), variables)
+    }
+
+    /// Starts an agent that exports to an address, and waits until it is attached.
+    pub fn start_towards(collector: SocketAddr, variables: &[(&str, &str)]) -> Self {
+        let endpoint = format!("http://{collector}");
         let mut all = vec![
             ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
@@ -128,7 +134,7 @@ impl Ended {
             .split_whitespace()
             .filter_map(|word| word.split_once('='))
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
-        Counts(numbers.collect())
+        Counts { numbers: numbers.collect(), line: line.to_owned() }
     }
 
     /// Checks that it ended well, had nothing to complain of, lost nothing, and that its counts add up.
@@ -148,20 +154,24 @@ impl Ended {
 
 /// The agent's own counts.
 #[derive(Clone, Debug)]
-pub struct Counts(BTreeMap<String, u64>);
+pub struct Counts {
+    numbers: BTreeMap<String, u64>,
+    /// The line that they stood in, for messages.
+    line: String,
+}
 
 impl Counts {
     /// One count.
     pub fn get(&self, name: &str) -> u64 {
-        *self.0.get(name).unwrap_or_else(|| panic!("{name} is not counted: {self:?}"))
+        *self.numbers.get(name).unwrap_or_else(|| panic!("{name} is not counted: {}", self.line))
     }
 
     /// Checks that everything seen is accounted for.
     pub fn assert_balanced(&self) {
         let exchanges = self.get("exchanges");
-        assert_eq!(self.get("requests_seen"), exchanges + self.get("requests_dropped"), "{self:?}");
+        assert_eq!(self.get("requests_seen"), exchanges + self.get("requests_dropped"), "{}", self.line);
         let left_out = self.get("unsampled") + self.get("unattributed");
         let exported = self.get("exported") + self.get("export_dropped");
-        assert_eq!(self.get("spans"), exported + left_out, "{self:?}");
+        assert_eq!(self.get("spans"), exported + left_out, "{}", self.line);
     }
 }

@@ -3,27 +3,27 @@
 use std::{
     io::{BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    path::Path,
     process::{Command, Stdio},
 };
 
-use tempfile::TempDir;
-
-use crate::{net, process::Process};
+use crate::{
+    net,
+    process::{OwnProgram, Process},
+};
 
 /// What curl got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// Status code of the last response.
+    /// Status code of the last transfer.
     pub status: u16,
-    /// Port that curl used.
+    /// Port that curl used for it.
     pub local_port: u16,
-    /// Everything received behind the heads.
+    /// All bodies.
     pub body: Vec<u8>,
 }
 
-/// What curl is to print behind the body.
-const WRITE_OUT: &str = "\n%{http_code} %{local_port}";
+/// What curl is to print after each transfer, apart from the bodies.
+const WRITE_OUT: &str = "%{stderr}\ncurl: %{http_code} %{local_port}\n";
 
 /// Runs curl with these arguments.
 pub fn curl(arguments: &[&str]) -> Fetched {
@@ -34,16 +34,15 @@ pub fn curl(arguments: &[&str]) -> Fetched {
         .output()
         .expect("run curl");
     assert!(output.status.success(), "curl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    fetched(output.stdout)
+    fetched(output.stdout, &String::from_utf8_lossy(&output.stderr))
 }
 
-fn fetched(mut output: Vec<u8>) -> Fetched {
-    let at = output.iter().rposition(|byte| *byte == b'\n').expect("curl wrote its last line");
-    let last = String::from_utf8(output.split_off(at)).expect("curl's last line is text");
-    let mut numbers = last.split_whitespace().map(|number| number.parse().expect("a number"));
+fn fetched(body: Vec<u8>, stderr: &str) -> Fetched {
+    let last = stderr.lines().filter_map(|line| line.strip_prefix("curl: ")).next_back();
+    let mut numbers = last.expect("curl tells the end").split(' ').filter_map(|number| number.parse().ok());
     let status = numbers.next().expect("a status");
     let local_port = numbers.next().expect("a port");
-    Fetched { status, local_port, body: output }
+    Fetched { status, local_port, body }
 }
 
 /// Version of curl as its `User-Agent` says it.
@@ -55,22 +54,18 @@ pub fn curl_user_agent() -> String {
 
 /// curl under a path of its own, so that an agent can tell it from the curls of other tests.
 #[derive(Debug)]
-pub struct OwnCurl(TempDir);
+pub struct OwnCurl(OwnProgram);
 
 impl Default for OwnCurl {
     fn default() -> Self {
-        let dir = tempfile::tempdir().expect("make a directory");
-        let path = std::env::var("PATH").expect("a search path");
-        let curl = path.split(':').map(|dir| Path::new(dir).join("curl")).find(|curl| curl.is_file());
-        std::fs::copy(curl.expect("curl is installed"), dir.path().join("curl")).expect("copy curl");
-        Self(dir)
+        Self(OwnProgram::copy(&OwnProgram::find("curl")))
     }
 }
 
 impl OwnCurl {
     /// Its path.
     pub fn path(&self) -> String {
-        self.0.path().join("curl").display().to_string()
+        self.0.path()
     }
 
     /// Starts it.
@@ -105,15 +100,15 @@ impl WaitingCurl {
     /// Fetches with these lines of curl's configuration.
     pub fn fetch(mut self, config: &str) -> Fetched {
         self.give(config);
-        let (status, output) = self.0.output();
-        assert!(status.success(), "curl failed: {status:?}");
-        fetched(output)
+        let (status, output, stderr) = self.0.output();
+        assert!(status.success(), "curl failed: {status:?}: {stderr}");
+        fetched(output, &stderr)
     }
 
     /// Tries what is to fail; returns curl's exit code.
     pub fn fail(mut self, config: &str) -> i32 {
         self.give(config);
-        let (status, _) = self.0.output();
+        let (status, ..) = self.0.output();
         status.code().expect("curl ended by itself")
     }
 

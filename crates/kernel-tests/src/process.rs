@@ -3,6 +3,7 @@
 use std::{
     io::Read,
     os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard},
     thread,
@@ -12,6 +13,8 @@ use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
+
+use tempfile::TempDir;
 
 use crate::wait::{wait_for, wait_until};
 
@@ -93,12 +96,13 @@ impl Process {
         status
     }
 
-    /// Reads all of stdout, which ends with the process, and waits for that.
-    pub fn output(mut self) -> (ExitStatus, Vec<u8>) {
+    /// Reads all of stdout, which ends with the process; returns how it ended and what it wrote to both.
+    pub fn output(mut self) -> (ExitStatus, Vec<u8>, String) {
         let mut output = Vec::new();
         let mut stdout = self.child.stdout.take().expect("stdout is piped");
         stdout.read_to_end(&mut output).expect("read stdout");
-        (self.wait(), output)
+        let status = self.wait();
+        (status, output, self.stderr())
     }
 
     /// Whether it still runs.
@@ -116,5 +120,34 @@ impl Drop for Process {
         // Its children too; the group is gone already where everything ended by itself.
         let _: nix::Result<()> = killpg(self.as_pid(), Signal::SIGKILL);
         let _: std::io::Result<ExitStatus> = self.child.wait();
+    }
+}
+
+/// A copy of a program under a path that no other test knows.
+#[derive(Debug)]
+pub struct OwnProgram {
+    dir: TempDir,
+    name: String,
+}
+
+impl OwnProgram {
+    /// Copies a program.
+    pub fn copy(program: &Path) -> Self {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let name = program.file_name().expect("a program has a name").to_string_lossy().into_owned();
+        std::fs::copy(program, dir.path().join(&name)).expect("copy a program");
+        Self { dir, name }
+    }
+
+    /// Finds a program in the search path.
+    pub fn find(name: &str) -> PathBuf {
+        let path = std::env::var("PATH").expect("a search path");
+        let mut places = path.split(':').chain(["/usr/sbin", "/sbin"]).map(|dir| Path::new(dir).join(name));
+        places.find(|place| place.is_file()).unwrap_or_else(|| panic!("{name} is not installed"))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> String {
+        self.dir.path().join(&self.name).display().to_string()
     }
 }

@@ -105,6 +105,11 @@ pub fn node_script(name: &str, port: u16) -> Service {
 
 /// nginx with these directives inside its one `server` block.
 pub fn nginx(port: u16, directives: &str) -> Service {
+    nginx_at(Path::new("nginx"), port, directives)
+}
+
+/// As [`nginx`], the program at a path.
+pub fn nginx_at(program: &Path, port: u16, directives: &str) -> Service {
     Service::start(port, |dir| {
         let root = dir.display();
         // Worker processes run as another user where the master is root.
@@ -120,7 +125,7 @@ pub fn nginx(port: u16, directives: &str) -> Service {
         fs::create_dir(dir.join("files")).expect("make a directory");
         fs::write(dir.join("nginx.conf"), config).expect("write a configuration");
         make_readable(dir);
-        let mut command = Command::new("nginx");
+        let mut command = Command::new(program);
         command.args(["-e", "stderr", "-p"]).arg(dir).arg("-c").arg(dir.join("nginx.conf"));
         command
     })

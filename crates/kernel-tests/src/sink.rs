@@ -1,7 +1,7 @@
 //! A real OTLP/gRPC receiver that keeps every span.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -201,6 +201,8 @@ impl Sink {
 
     fn of_kind(&self, kind: SpanKind) -> Vec<Received> {
         let spans = locked(&self.spans);
+        let ids: HashSet<_> = spans.iter().map(|received| &received.span.span_id).collect();
+        assert_eq!(ids.len(), spans.len(), "a span was exported twice");
         spans.iter().filter(|received| received.span.kind() == kind).cloned().collect()
     }
 
