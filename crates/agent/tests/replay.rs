@@ -72,12 +72,9 @@ fn replay(records: &[Vec<u8>]) -> (Vec<Finished>, Counters) {
 /// Spans as JSON that is the same on every run.
 fn tell(finished: &[Finished], begin_ns: u64) -> Value {
     let mut traces: HashMap<TraceId, usize> = HashMap::new();
-    let mut order = Vec::new();
-    for span in finished.iter().map(|finished| &finished.span) {
-        if !traces.contains_key(&span.span_context.trace_id()) {
-            traces.insert(span.span_context.trace_id(), order.len());
-            order.push(span.span_context.trace_id());
-        }
+    for finished in finished {
+        let next = traces.len();
+        traces.entry(finished.span.span_context.trace_id()).or_insert(next);
     }
     let name_of: HashMap<SpanId, String> = finished
         .iter()
