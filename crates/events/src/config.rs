@@ -25,10 +25,14 @@ pub struct KernelOffsets {
     pub sk_protocol: u32,
     /// `sock.sk_err`.
     pub sk_err: u32,
+    /// `sock_common.skc_flags` in `struct sock`.
+    pub skc_flags: u32,
     /// `tcp_sock.write_seq`.
     pub write_seq: u32,
     /// `tcp_sock.copied_seq`.
     pub copied_seq: u32,
+    /// `tcp_sock.rcv_nxt`.
+    pub rcv_nxt: u32,
     /// `task_struct.pid`.
     pub task_pid: u32,
     /// `task_struct.tgid`.

@@ -56,6 +56,16 @@ impl Sock {
         unsafe { load(self.0, offset!(sk_err)) }
     }
 
+    /// Whether the other end has closed its direction: its FIN has arrived in order (`SOCK_DONE`, set by `tcp_fin`).
+    #[inline(always)]
+    fn has_fin(self) -> bool {
+        // `enum sock_flags` (include/net/sock.h) numbers the bits of `skc_flags`.
+        const SOCK_DONE: u32 = 1;
+        // SAFETY: `self.0` is a `struct sock`; on a little-endian machine the low half of a word comes first.
+        let flags: u32 = unsafe { load(self.0, offset!(skc_flags)) };
+        flags & (1 << SOCK_DONE) != 0
+    }
+
     /// The socket's cookie; the kernel makes one up at the first call.
     #[inline(always)]
     pub fn cookie(self) -> u64 {
@@ -95,27 +105,35 @@ impl Sock {
     pub fn tcp(self) -> Option<TcpSock> {
         // SAFETY: the helper takes a BTF pointer to a `struct sock`.
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) };
-        if tcp.is_null() { None } else { Some(TcpSock(tcp.cast_const().cast())) }
+        if tcp.is_null() { None } else { Some(TcpSock { sock: self, tcp: tcp.cast_const().cast() }) }
     }
 }
 
 /// A TCP socket.
 #[derive(Clone, Copy)]
-pub struct TcpSock(*const u8);
+pub struct TcpSock {
+    sock: Sock,
+    tcp: *const u8,
+}
 
 impl TcpSock {
     /// `write_seq`: the sequence number behind the last byte put into the send queue.
     #[inline(always)]
     pub fn write_seq(self) -> u32 {
-        // SAFETY: `self.0` is a `struct tcp_sock`.
-        unsafe { load(self.0, offset!(write_seq)) }
+        // SAFETY: `self.tcp` is a `struct tcp_sock`.
+        unsafe { load(self.tcp, offset!(write_seq)) }
     }
 
-    /// `copied_seq`: the sequence number of the first byte not yet read.
+    /// The sequence number behind the last byte read.
+    ///
+    /// That is `copied_seq`, unless the call that read the last byte went past the FIN too, which has a number of its
+    /// own (`tcp_recvmsg_locked`, net/ipv4/tcp.c): then everything that arrived (`rcv_nxt`) counts as read.
     #[inline(always)]
-    pub fn copied_seq(self) -> u32 {
-        // SAFETY: `self.0` is a `struct tcp_sock`.
-        unsafe { load(self.0, offset!(copied_seq)) }
+    pub fn read_seq(self) -> u32 {
+        // SAFETY: `self.tcp` is a `struct tcp_sock`.
+        let (copied, next): (u32, u32) =
+            unsafe { (load(self.tcp, offset!(copied_seq)), load(self.tcp, offset!(rcv_nxt))) };
+        if copied == next && self.sock.has_fin() { copied.wrapping_sub(1) } else { copied }
     }
 }
 

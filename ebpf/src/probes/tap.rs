@@ -139,7 +139,7 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8) {
     let seq = if direction == direction::RECEIVE {
         arrival_ns = state.arrival_ns;
         state.arrival_ns = 0;
-        tcp.copied_seq().wrapping_sub(total)
+        tcp.read_seq().wrapping_sub(total)
     } else {
         tcp.write_seq().wrapping_sub(total)
     };
