@@ -1,8 +1,9 @@
 //! TCP state changes: who begins to listen, which connects fail, when connections end.
 //!
 //! `tp_btf/inet_sock_set_state`, raised by `inet_sk_set_state` and `inet_sk_state_store` (net/ipv4/af_inet.c) with
-//! `(const struct sock *sk, const int oldstate, const int newstate)`, since 4.16. Emits `ProcessEvent` (listen) and
-//! `SocketEvent`.
+//! `(const struct sock *sk, const int oldstate, const int newstate)`, and `tp_btf/tcp_destroy_sock`, raised by
+//! `tcp_v4_destroy_sock` (net/ipv4/tcp_ipv4.c) with `(struct sock *sk)`, both since 4.16. Emit `ProcessEvent` (listen)
+//! and `SocketEvent`.
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
 use otel_ebpf_events::{KernelDrop, ProcessEvent, SocketEvent, config::target, kind, process, socket};
@@ -21,6 +22,17 @@ const TCP_FIN_WAIT1: i32 = 4;
 const TCP_CLOSE: i32 = 7;
 const TCP_LAST_ACK: i32 = 9;
 const TCP_LISTEN: i32 = 10;
+
+/// A request may be read after its connection was reset; that socket changes its state no more.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+fn socket_destroy(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the hook's first argument is a `struct sock *`.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    if sk.is_tcp() {
+        ended(sk, socket::what::CLOSED);
+    }
+    0
+}
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn socket_state(ctx: BtfTracePointContext) -> i32 {

@@ -153,6 +153,7 @@ impl Loader {
             ("process_fork", "sched_process_fork"),
             ("process_exit", "sched_process_exit"),
             ("socket_state", "inet_sock_set_state"),
+            ("socket_destroy", "tcp_destroy_sock"),
         ] {
             attached.push(self.tracepoint(program, hook)?);
         }
