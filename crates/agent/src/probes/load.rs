@@ -59,12 +59,14 @@ pub enum LoadError {
 
 /// Says what to do about a refused object.
 fn hint(error: &aya::EbpfError) -> &'static str {
-    let text = error.to_string();
-    if text.contains("Operation not permitted") || text.contains("EPERM") {
-        " (needs root, or CAP_BPF and CAP_PERFMON)"
-    } else {
-        ""
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut is_refusal = false;
+    while let Some(error) = cause {
+        let errno = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        is_refusal |= errno == Some(libc::EPERM);
+        cause = error.source();
     }
+    if is_refusal { " (needs root, or CAP_BPF and CAP_PERFMON)" } else { "" }
 }
 
 /// Says what to do about a refused program.
