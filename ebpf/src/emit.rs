@@ -1,11 +1,11 @@
 //! Sending events and counting what could not be sent.
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_ringbuf_output};
-use otel_ebpf_events::{EVENT_VERSION, EventHeader, KernelDrop};
+use otel_ebpf_events::{EVENT_VERSION, EventHeader, KernelDrop, ProcessEvent};
 
 use crate::{
     filter::Caller,
-    maps::{DROPS, EVENTS, READER_ASLEEP},
+    maps::{DOORBELL, DROPS, EVENTS, READER_ASLEEP},
 };
 
 /// `BPF_RB_NO_WAKEUP`: a wake-up costs the traced thread more than all the rest of the tap.
@@ -58,6 +58,22 @@ pub unsafe fn send(data: *const u8, len: u64, lost: KernelDrop) {
 pub fn send_event<T: Copy>(event: &T, lost: KernelDrop) {
     // SAFETY: a reference is valid for the size of its type; event types have no padding.
     unsafe { send(core::ptr::from_ref(event).cast(), size_of::<T>() as u64, lost) }
+}
+
+/// Sends a process event and wakes the reader for it.
+#[inline(always)]
+pub fn send_process_event(event: &ProcessEvent) {
+    send_event(event, KernelDrop::ProcessRingFull);
+    let mut nothing: u64 = 0;
+    // SAFETY: the message is valid for reads of its size. Its content means nothing, so neither does a full ring.
+    unsafe {
+        bpf_ringbuf_output(
+            (&raw const DOORBELL).cast_mut().cast(),
+            (&raw mut nothing).cast(),
+            size_of::<u64>() as u64,
+            FORCE_WAKEUP,
+        );
+    }
 }
 
 /// Counts one loss.

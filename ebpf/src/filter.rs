@@ -34,6 +34,16 @@ impl Caller {
     }
 }
 
+/// Whether a process is traced for a reason of [`otel_ebpf_events::config::target`].
+#[inline(always)]
+pub fn is_target_by(tgid: u32, reason: u32) -> bool {
+    match TARGETS.get_ptr(tgid) {
+        // SAFETY: a map value stays valid while the program runs.
+        Some(flags) => (unsafe { *flags }) & reason != 0,
+        None => false,
+    }
+}
+
 /// Whether a process is traced.
 #[inline(always)]
 pub fn is_target(tgid: u32) -> bool {

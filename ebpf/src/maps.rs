@@ -43,6 +43,11 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(8192, 0);
 
+/// Index 0 is 1 when a rule goes by the program, so that every program that begins is traced until user space has
+/// looked at it. Written by user space at start.
+#[map]
+pub static NEW_PROGRAMS: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Ports that make a process a target as soon as it listens on one. Written by user space at start: one entry a
 /// port, hence room for all.
 #[map]
@@ -67,6 +72,11 @@ pub static CONNECTS: LruHashMap<u64, PendingConnect> = LruHashMap::with_max_entr
 /// milliseconds. Written by user space.
 #[map]
 pub static READER_ASLEEP: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Wakes the agent's reader while it looks by itself: what a process event changes must not wait for its next look.
+/// One empty message for each process event; when it is full, the reader is awake. The least that a kernel allows.
+#[map]
+pub static DOORBELL: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Losses by [`KernelDrop`]. Written by every program, read by user space.
 #[map]

@@ -78,7 +78,7 @@ fn main() -> Result<()> {
     let mut file = BufWriter::new(File::create(path).with_context(|| format!("create {path}"))?);
     file.write_all(b"EBPFREC1")?;
     let mut recorder = Recorder { file, records: 0, failure: None };
-    reader::run(&mut events, &mut maps.reader_asleep, &mut recorder, &stop)?;
+    reader::run(&mut events, &mut maps.wake, &mut recorder, &stop)?;
     if let Some(failure) = recorder.failure {
         return Err(failure).with_context(|| format!("write {path}"));
     }

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use otel_ebpf_events::{
     ConnState,
+    socket::what,
     user::{Event, decode},
 };
 use tracing::{debug, info, warn};
@@ -49,7 +50,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         ring_bytes: settings.tap.ring_buffer_bytes,
     })?;
     let (maps, mut events) = KernelMaps::take(loader.ebpf())?;
-    let KernelMaps { targets, rule_ports, served_ports, conns, mut reader_asleep, drops: kernel_drops } =
+    let KernelMaps { targets, rule_ports, served_ports, conns, new_programs, mut wake, drops: kernel_drops } =
         maps;
     let host_name = settings.naming.hostname.clone().unwrap_or_else(host_name);
     let mut targets = Targets::new(
@@ -57,9 +58,9 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         settings.naming.clone(),
         settings.sampler,
         host_name,
-        TargetMaps { targets, rule_ports, served_ports },
+        TargetMaps { targets, rule_ports, served_ports, new_programs },
     )
-    .context("tell the kernel side which ports select")?;
+    .context("tell the kernel side what selects")?;
     // Events first, then the look at what is there: a process that starts in between is seen twice, never missed.
     let tap = loader.attach()?;
     let attached_after = started.elapsed();
@@ -87,7 +88,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
-            let result = reader::run(&mut events, &mut reader_asleep, &mut work, &stop);
+            let result = reader::run(&mut events, &mut wake, &mut work, &stop);
             work.finish();
             (result, work.pipeline.counters().clone())
         }
@@ -151,7 +152,11 @@ impl reader::Handler for Work {
     fn record(&mut self, record: &[u8]) {
         self.pipeline.counters_mut().records += 1;
         match decode(record) {
+            // It was traced for the moment between its start and the look at it.
+            Ok(Event::Data { event, .. }) if self.targets.refused(event.header.tgid) => {}
             Ok(Event::Data { event, head, tail }) => self.pipeline.data(&event, head, tail),
+            Ok(Event::Socket(event))
+                if event.what == what::CONNECT_FAILED && self.targets.refused(event.header.tgid) => {}
             Ok(Event::Socket(event)) => self.pipeline.socket(&event),
             Ok(Event::Process(event)) => self.targets.process(&event),
             Err(error) => {

@@ -89,4 +89,6 @@ pub mod target {
     pub const BY_PORT: u32 = 2;
     /// Confirmed by user space.
     pub const CONFIRMED: u32 = 4;
+    /// A program that has just begun, traced until user space has looked at it: it may be over by then.
+    pub const PROVISIONAL: u32 = 8;
 }

@@ -8,22 +8,25 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use otel_ebpf_events::{KernelDrop, ProcessEvent, config::target, kind, process};
 
 use crate::{
-    emit::{count, header, send_event},
-    filter::{Caller, is_target},
+    emit::{count, header, send_process_event},
+    filter::{Caller, is_target, is_target_by},
     kernel::task::Task,
-    maps::TARGETS,
+    maps::{NEW_PROGRAMS, TARGETS},
 };
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(_ctx: BtfTracePointContext) -> i32 {
     let caller = Caller::current();
-    let mut traced = false;
-    if let Some(flags) = TARGETS.get_ptr(caller.tgid) {
-        // SAFETY: a map value stays valid while the program runs.
-        if unsafe { *flags } & target::INHERITED != 0 {
+    let inherited = is_target_by(caller.tgid, target::INHERITED);
+    let mut traced = !inherited && is_target(caller.tgid);
+    if !traced {
+        if NEW_PROGRAMS.get(0) == Some(&1) {
+            traced = TARGETS.insert(caller.tgid, target::PROVISIONAL, 0).is_ok();
+            if !traced {
+                count(KernelDrop::TargetsFull);
+            }
+        } else if inherited {
             let _: Result<(), _> = TARGETS.remove(caller.tgid);
-        } else {
-            traced = true;
         }
     }
     notify(caller, 0, process::what::EXEC, traced);
@@ -68,5 +71,5 @@ fn notify(caller: Caller, parent_tgid: u32, what: u8, traced: bool) {
         what,
         traced: u8::from(traced),
     };
-    send_event(&event, KernelDrop::ProcessRingFull);
+    send_process_event(&event);
 }

@@ -9,8 +9,8 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, progra
 use otel_ebpf_events::{KernelDrop, ProcessEvent, SocketEvent, config::target, kind, process, socket};
 
 use crate::{
-    emit::{count, header, now_ns, send_event},
-    filter::{Caller, is_target},
+    emit::{count, header, now_ns, send_event, send_process_event},
+    filter::{Caller, is_target, is_target_by},
     kernel::{agent_tgid, sock::Sock},
     maps::{CONNECTS, CONNS, PendingConnect, RULE_PORTS, SERVED_PORTS, TARGETS},
 };
@@ -63,7 +63,7 @@ fn listening(sk: Sock) {
     }
     let port = sk.local_port();
     let mut traced = is_target(caller.tgid);
-    if !traced && RULE_PORTS.get_ptr(port).is_some() {
+    if !is_target_by(caller.tgid, target::CONFIRMED) && RULE_PORTS.get_ptr(port).is_some() {
         if TARGETS.insert(caller.tgid, target::BY_PORT, 0).is_err() {
             count(KernelDrop::TargetsFull);
         } else {
@@ -80,7 +80,7 @@ fn listening(sk: Sock) {
         what: process::what::LISTEN,
         traced: u8::from(traced),
     };
-    send_event(&event, KernelDrop::ProcessRingFull);
+    send_process_event(&event);
 }
 
 /// Runs in the process that called `connect`.

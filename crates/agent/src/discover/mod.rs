@@ -5,12 +5,12 @@ pub mod proc;
 mod resource;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use aya::maps::{HashMap as BpfHashMap, MapData};
+use aya::maps::{Array, HashMap as BpfHashMap, MapData};
 use otel_ebpf_events::{ProcessEvent, config::target, process::what};
 use tracing::{debug, info, warn};
 
@@ -26,6 +26,9 @@ pub use resource::DISTRO;
 /// How long a process that ended is remembered: its connections end after it does.
 const REMEMBER_ENDED: Duration = Duration::from_secs(5);
 
+/// Processes remembered as not to be traced. What they sent before they were looked at arrives right after.
+const REFUSED_MAX: usize = 4096;
+
 /// Maps through which the kernel side learns whom to trace.
 pub struct TargetMaps {
     /// Traced processes.
@@ -34,6 +37,8 @@ pub struct TargetMaps {
     pub rule_ports: BpfHashMap<MapData, u16, u8>,
     /// Ports on which targets listen.
     pub served_ports: BpfHashMap<MapData, u16, u8>,
+    /// Whether every program that begins is traced until it was looked at.
+    pub new_programs: Array<MapData, u32>,
 }
 
 /// What a traced process is called and how its traces are sampled.
@@ -68,15 +73,17 @@ pub struct Targets {
     host_name: String,
     maps: TargetMaps,
     known: HashMap<u32, Target>,
+    /// Looked at since they began their program, and not to be traced.
+    refused: HashSet<u32>,
     ended: Vec<(u32, Instant)>,
 }
 
 impl Targets {
-    /// No process yet; tells the kernel side the ports that select.
+    /// No process yet; tells the kernel side what selects.
     ///
     /// # Errors
     ///
-    /// The kernel refuses the ports.
+    /// The kernel refuses an entry.
     pub fn new(
         selection: Selection,
         naming: Naming,
@@ -88,7 +95,20 @@ impl Targets {
         {
             maps.rule_ports.insert(port, 1, 0)?;
         }
-        Ok(Self { selection, naming, sampler, host_name, maps, known: HashMap::new(), ended: Vec::new() })
+        // A program that is chosen by what it is may be over before it was looked at.
+        if selection.rules.iter().any(|rule| rule.open_ports.is_empty() && rule.pids.is_empty()) {
+            maps.new_programs.set(0, 1, 0)?;
+        }
+        Ok(Self {
+            selection,
+            naming,
+            sampler,
+            host_name,
+            maps,
+            known: HashMap::new(),
+            refused: HashSet::new(),
+            ended: Vec::new(),
+        })
     }
 
     /// Looks at every process there is.
@@ -102,6 +122,11 @@ impl Targets {
     /// Traced processes.
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// Whether a process was looked at and is not to be traced.
+    pub fn refused(&self, pid: u32) -> bool {
+        self.refused.contains(&pid)
     }
 
     /// Whether no process is traced.
@@ -124,12 +149,16 @@ impl Targets {
                         self.known.insert(pid, Target::Child(origin));
                     }
                     // The parent began to listen, which made the kernel side trace it, and was refused or is gone already.
-                    None if !self.look(pid, None, &mut Listeners::default()) => self.forget_in_kernel(pid),
+                    None if !self.look(pid, None, &mut Listeners::default()) => {
+                        self.forget_if(pid, target::INHERITED)
+                    }
                     None => {}
                 }
             }
             what::EXEC => {
-                self.look(pid, None, &mut Listeners::default());
+                if !self.look(pid, None, &mut Listeners::default()) && event.traced != 0 {
+                    self.forget_if(pid, target::PROVISIONAL);
+                }
             }
             what::LISTEN => {
                 let port = Some(event.port).filter(|port| *port != 0);
@@ -199,6 +228,13 @@ impl Targets {
         });
         let selected =
             process.as_ref().is_some_and(|process| self.selection.select(&facts(process)).is_some());
+        self.refused.remove(&pid);
+        if process.is_some() && !selected {
+            if self.refused.len() >= REFUSED_MAX {
+                self.refused.clear();
+            }
+            self.refused.insert(pid);
+        }
         let Some(process) = process.filter(|_| selected) else {
             if self.known.remove(&pid).is_some() {
                 self.forget_in_kernel(pid);
@@ -238,6 +274,13 @@ impl Targets {
             if let Err(error) = self.maps.served_ports.insert(port, 1, 0) {
                 warn!(port, %error, "no arrival times on port");
             }
+        }
+    }
+
+    /// Forgets what the kernel side took up by itself for this reason, unless it has found another one since.
+    fn forget_if(&mut self, pid: u32, reason: u32) {
+        if self.maps.targets.get(&pid, 0).is_ok_and(|flags| flags & reason != 0) {
+            self.forget_in_kernel(pid);
         }
     }
 

@@ -19,10 +19,20 @@ pub struct KernelMaps {
     pub served_ports: HashMap<MapData, u16, u8>,
     /// Connections by cookie.
     pub conns: HashMap<MapData, u64, ConnState>,
-    /// Whether the reader must be woken.
-    pub reader_asleep: Array<MapData, u32>,
+    /// Whether every program that begins is traced until user space has looked at it.
+    pub new_programs: Array<MapData, u32>,
+    /// Waking the reader.
+    pub wake: Wake,
     /// Losses of the kernel side.
     pub drops: Drops,
+}
+
+/// How the kernel side wakes the reader.
+pub struct Wake {
+    /// Whether any event must.
+    pub asleep: Array<MapData, u32>,
+    /// Rung for process events; its messages are empty.
+    pub doorbell: RingBuf<MapData>,
 }
 
 /// Reads the loss counters of the kernel side.
@@ -61,7 +71,11 @@ impl KernelMaps {
             rule_ports: HashMap::try_from(take("RULE_PORTS")?)?,
             served_ports: HashMap::try_from(take("SERVED_PORTS")?)?,
             conns: HashMap::try_from(take("CONNS")?)?,
-            reader_asleep: Array::try_from(take("READER_ASLEEP")?)?,
+            new_programs: Array::try_from(take("NEW_PROGRAMS")?)?,
+            wake: Wake {
+                asleep: Array::try_from(take("READER_ASLEEP")?)?,
+                doorbell: RingBuf::try_from(take("DOORBELL")?)?,
+            },
             drops: Drops(PerCpuArray::try_from(take("DROPS")?)?),
         };
         Ok((maps, events))

@@ -6,4 +6,4 @@ pub mod offsets;
 pub mod reader;
 
 pub use load::{Attached, LoadError, Loader, Tap, TapSettings, load};
-pub use maps::KernelMaps;
+pub use maps::{KernelMaps, Wake};

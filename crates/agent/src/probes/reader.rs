@@ -2,7 +2,7 @@
 //!
 //! A wake-up from the tap costs the traced thread several times what the tap itself costs, so while events come the
 //! reader looks every few milliseconds and the kernel side never wakes it. After a quiet second it says that it sleeps;
-//! the next event then wakes it at once.
+//! the next event then wakes it at once. Process events, which are rare and decide who is traced, wake it at any time.
 
 use std::{
     os::fd::AsFd as _,
@@ -10,16 +10,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use aya::maps::{Array, MapData, RingBuf};
+use aya::maps::{MapData, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Wake;
+
 /// Time between two looks while events come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY_MS: u16 = 10;
 /// Quiet time after which the reader sleeps until woken.
 const SLEEP_AFTER: Duration = Duration::from_secs(1);
 /// Longest sleep, so that the periodic work is done and a stop is seen.
@@ -42,7 +43,7 @@ pub trait Handler {
 /// The kernel refuses a map update or the poll.
 pub fn run(
     events: &mut RingBuf<MapData>,
-    asleep: &mut Array<MapData, u32>,
+    wake: &mut Wake,
     handler: &mut impl Handler,
     stop: &Arc<AtomicBool>,
 ) -> Result<()> {
@@ -58,21 +59,29 @@ pub fn run(
             BURST => {}
             _ if stopping => return Ok(()),
             0 if last_event.elapsed() >= SLEEP_AFTER => {
-                asleep.set(0, 1, 0)?;
+                wake.asleep.set(0, 1, 0)?;
                 // What came before the flag was seen did not wake anyone.
                 if drain(events, handler) == 0 {
-                    let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
-                    match poll(&mut fds, PollTimeout::from(SLEEP_AT_MOST_MS)) {
-                        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                        Err(error) => return Err(error.into()),
-                    }
+                    wait(events, SLEEP_AT_MOST_MS)?;
                 } else {
                     last_event = Instant::now();
                 }
-                asleep.set(0, 0, 0)?;
+                wake.asleep.set(0, 0, 0)?;
             }
-            _ => thread::sleep(LOOK_EVERY),
+            _ => {
+                wait(&wake.doorbell, LOOK_EVERY_MS)?;
+                while wake.doorbell.next().is_some() {}
+            }
         }
+    }
+}
+
+/// Waits until there is something in a ring buffer, or for a time.
+fn wait(ring: &RingBuf<MapData>, at_most_ms: u16) -> Result<()> {
+    let mut fds = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(at_most_ms)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
