@@ -5,8 +5,11 @@ use otel_ebpf_events::{PAYLOAD_MAX, TAIL_MAX, data::capture};
 
 use crate::kernel::{Syscall, syscall};
 
-/// Entries of an `iovec` array that are looked at; what lies behind them is not captured.
+/// Entries of an `iovec` array that are looked at for a message's head.
 const VECTOR_MAX: u64 = 8;
+/// Entries of an `iovec` array that are walked to find the operation's end: Node.js writes three for each chunk of a
+/// body, and as many chunks as have waited.
+const VECTOR_WALK_MAX: u64 = 32;
 /// Bytes at the start of an operation that decide whether it may begin a message.
 const PREFIX: u32 = 16;
 /// Offsets in `struct msghdr` as user space knows it (`struct user_msghdr`, include/linux/socket.h).
@@ -100,7 +103,7 @@ unsafe fn copy_flat(payload: *mut u8, base: u64, total: u32, budget: u32, fresh_
     let left = total - want;
     if left > 0 {
         // SAFETY: `want` is at most `PAYLOAD_MAX`, behind which there is room for a tail.
-        captured.tail = unsafe { copy_tail(payload, want, base + u64::from(total), left) };
+        captured.tail = unsafe { copy_end(payload, want, base + u64::from(total), left) };
     }
     captured
 }
@@ -137,8 +140,6 @@ unsafe fn copy_vector(
     }
     let mut head: u32 = 0;
     let mut left = total;
-    let mut end: u64 = 0;
-    let mut last: u32 = 0;
     for index in 0..VECTOR_MAX {
         if index >= count || left == 0 {
             break;
@@ -163,16 +164,74 @@ unsafe fn copy_vector(
             head += part;
         }
         left -= len;
-        end = entry.base + u64::from(len);
-        last = len;
     }
+    let head = up_to_payload_max(head);
     let mut captured = Captured { head, tail: 0, how: capture::READ, starts_message };
-    if left == 0 && head < total {
-        let missing = total - head;
+    if head < total {
         // SAFETY: `head` is at most `PAYLOAD_MAX`, behind which there is room for a tail.
-        captured.tail = unsafe { copy_tail(payload, head, end, if last < missing { last } else { missing }) };
+        captured.tail = unsafe { copy_vector_end(payload, head, address, count, total) };
     }
     captured
+}
+
+/// Copies the last bytes of an operation on a vector to `payload[offset..]`, also where they lie in two entries; returns
+/// how many, 0 if they cannot be found or read.
+///
+/// # Safety
+///
+/// `payload` must be valid for writes of `offset` + [`TAIL_MAX`] bytes.
+#[inline(always)]
+unsafe fn copy_vector_end(payload: *mut u8, offset: u32, address: u64, count: u64, total: u32) -> u32 {
+    let missing = u64::from(total - offset);
+    let mut entry = IoVec { base: 0, len: 0 };
+    let mut before = IoVec { base: 0, len: 0 };
+    let mut left = u64::from(total);
+    for index in 0..VECTOR_WALK_MAX {
+        if index >= count {
+            break;
+        }
+        before = entry;
+        if !read_iovec(&mut entry, address + index * size_of::<IoVec>() as u64) {
+            return 0;
+        }
+        if entry.len >= left {
+            entry.len = left;
+            left = 0;
+            break;
+        }
+        left -= entry.len;
+    }
+    if left > 0 {
+        return 0;
+    }
+    let end = entry.base + entry.len;
+    if entry.len >= missing || entry.len >= TAIL_MAX as u64 {
+        let len = if entry.len < missing { entry.len } else { missing };
+        // SAFETY: promised by the caller.
+        return unsafe { copy_end(payload, offset, end, clamp_tail(len)) };
+    }
+    let mut first = missing - entry.len;
+    if first > before.len {
+        first = before.len;
+    }
+    let second = clamp_tail(entry.len);
+    let mut first = clamp_tail(first);
+    if first > TAIL_MAX as u32 - second {
+        first = TAIL_MAX as u32 - second;
+    }
+    // SAFETY: promised by the caller; both parts together are at most `TAIL_MAX` long.
+    unsafe {
+        if copy_end(payload, offset, before.base + before.len, first) != first {
+            return 0;
+        }
+        let copied = copy_end(payload.add(first as usize), offset, end, second);
+        if copied == second { first + second } else { 0 }
+    }
+}
+
+#[inline(always)]
+fn clamp_tail(len: u64) -> u32 {
+    if len > TAIL_MAX as u64 { TAIL_MAX as u32 } else { len as u32 }
 }
 
 /// Copies up to `at_most` bytes that end at `end` to `payload[offset..]`; returns how many, 0 if they cannot be read.
@@ -181,10 +240,13 @@ unsafe fn copy_vector(
 ///
 /// `payload` must be valid for writes of `offset` + [`TAIL_MAX`] bytes.
 #[inline(always)]
-unsafe fn copy_tail(payload: *mut u8, offset: u32, end: u64, at_most: u32) -> u32 {
+unsafe fn copy_end(payload: *mut u8, offset: u32, end: u64, at_most: u32) -> u32 {
     let len = if at_most > TAIL_MAX as u32 { TAIL_MAX as u32 } else { at_most };
+    if len == 0 {
+        return 0;
+    }
     // SAFETY: promised by the caller.
-    if read(unsafe { payload.add(within_payload(offset)) }, len, end - u64::from(len)) { len } else { 0 }
+    if read(unsafe { payload.add(offset as usize) }, len, end - u64::from(len)) { len } else { 0 }
 }
 
 /// Whether eight bytes look like the start of an HTTP/1 message. Decides only how much is captured, nothing else.
@@ -218,6 +280,16 @@ fn below_payload_max(offset: u32) -> usize {
     // SAFETY: changes nothing but the register it is given.
     unsafe { core::arch::asm!("{0} &= 8191", inout(reg) offset, options(pure, nomem, nostack)) }
     offset as usize
+}
+
+/// An offset of at most [`PAYLOAD_MAX`], which the verifier knows to be below twice that, as [`below_payload_max`].
+#[inline(always)]
+fn up_to_payload_max(offset: u32) -> u32 {
+    const { assert!(PAYLOAD_MAX == 8192) }
+    let mut offset = u64::from(offset);
+    // SAFETY: changes nothing but the register it is given.
+    unsafe { core::arch::asm!("{0} &= 16383", inout(reg) offset, options(pure, nomem, nostack)) }
+    offset as u32
 }
 
 /// An offset of at most [`PAYLOAD_MAX`] of which the verifier, too, knows that a tail behind it is within the payload.

@@ -92,8 +92,8 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(2, 0);
 pub struct Scratch {
     /// The fixed part.
     pub event: DataEvent,
-    /// Head, then tail. Twice the largest head, because the verifier adds the bounds of offset and length.
-    pub payload: [u8; 2 * PAYLOAD_MAX + TAIL_MAX],
+    /// Head, then tail. Twice the largest of both, because the verifier adds the bounds of offset and length.
+    pub payload: [u8; 2 * (PAYLOAD_MAX + TAIL_MAX)],
 }
 
 /// Who called `connect`, and when.
