@@ -172,6 +172,9 @@ impl Targets {
             _ => {
                 if self.known.contains_key(&pid) {
                     self.ended.push((pid, Instant::now()));
+                } else {
+                    // The event by which it would have been let go was lost.
+                    self.forget_if(pid, target::PROVISIONAL | target::INHERITED);
                 }
             }
         }
