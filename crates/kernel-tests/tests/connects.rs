@@ -33,7 +33,7 @@ impl Traced {
         self.agent.wait_until_traces(pid);
         assert_eq!(curl.fail(config), code);
         let found = self.sink.wait_for_clients(1);
-        self.agent.stop().assert_clean();
+        self.agent.stop().assert_clean_among_others();
         assert_eq!(self.sink.len(), 1, "{:?}", self.sink.spans());
         found[0].clone()
     }

@@ -131,7 +131,7 @@ fn a_client_that_resets_while_it_waits_is_told() {
 #[test]
 fn a_request_that_is_read_after_its_connection_was_reset_is_told() {
     needs_tracing!();
-    let traced = Traced::start(|port| python_script("late_reader.py", port, &[]));
+    let traced = Traced::start(|port| python_script("late_reader.py", port, &["silent"]));
     let mut raw = traced.raw();
     raw.get("/late");
     reset(raw);
@@ -139,7 +139,24 @@ fn a_request_that_is_read_after_its_connection_was_reset_is_told() {
     drop(traced.raw());
     let (spans, _) = traced.finish(1);
     assert_eq!(spans[0].path(), "/late");
-    assert_eq!(spans[0].attribute("error.type"), "no_response");
+    assert_eq!(spans[0].attribute("error.type"), "connection_reset");
+}
+
+#[test]
+fn a_request_read_together_with_the_end_of_its_connection_keeps_its_size() {
+    needs_tracing!();
+    let traced = Traced::start(|port| python_script("late_reader.py", port, &["answer"]));
+    let mut raw = traced.raw();
+    let body = "b".repeat(20_000);
+    raw.send(format!("POST /last HTTP/1.1\r\nHost: test\r\nContent-Length: 20000\r\n\r\n{body}"));
+    // The end takes a sequence number of its own, and the service reads it in the call that reads the last bytes.
+    raw.stream().shutdown(std::net::Shutdown::Write).expect("shut down");
+    drop(traced.raw());
+    assert_eq!(raw.response().status(), 200);
+    let (spans, counts) = traced.finish(1);
+    assert_eq!(spans[0].attribute("http.request.body.size"), 20_000);
+    assert_eq!(spans[0].attribute("error.type"), json!(null));
+    assert_eq!(counts.get("requests_seen"), 1);
 }
 
 #[test]

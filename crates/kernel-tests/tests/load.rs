@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use otel_ebpf_kernel_tests::{
-    agent::Agent,
+    agent::{self, Agent},
+    client::curl,
     needs_tracing,
     net::free_port,
     services::{Service, nginx},
@@ -15,7 +17,7 @@ const ENOUGH: u64 = 20_000;
 
 /// How many requests nginx has answered, by its own count, this question left out.
 fn answered(service: &Service) -> u64 {
-    let page = otel_ebpf_kernel_tests::client::curl(&[&service.url("/status")]).body;
+    let page = curl(&[&service.url("/status")]).body;
     let page = String::from_utf8(page).expect("text");
     let line = page.lines().nth(2).expect("the line of counts");
     let requests: u64 = line.split_whitespace().nth(2).and_then(|count| count.parse().ok()).expect("a count");
@@ -57,15 +59,22 @@ fn every_request_at_full_speed_becomes_a_span_or_is_counted() {
     counts.assert_balanced();
     assert!(ended.status.success());
     // wrk leaves when its time is over: what is under way then is answered to nobody, and nginx counts it.
-    assert_eq!(counts.get("requests_seen"), requests + asked, "{}", ended.log);
-    assert_eq!(counts.get("requests_dropped"), 0, "{}", ended.log);
+    let requests = requests + asked;
+    let lost = ended.kernel_losses();
+    // Each lost event may have hidden a request, or a response, or both ends of two.
+    assert!(counts.get("requests_seen") <= requests, "{}", ended.log);
+    assert!(counts.get("requests_seen") + lost >= requests, "{}", ended.log);
     assert_eq!(counts.get("export_dropped"), 0, "{}", ended.log);
-    assert!(!ended.log.contains("kernel side lost"), "{}", ended.log);
     assert_eq!(sink.servers().len() as u64, counts.get("exchanges"));
+    if agent::is_optimised() {
+        assert_eq!((lost, counts.get("requests_dropped")), (0, 0), "{}", ended.log);
+    } else {
+        eprintln!("SKIPPED: no loss at full speed: needs a release build in OTEL_EBPF_AGENT_BIN");
+    }
 }
 
 #[test]
-fn what_a_small_buffer_loses_is_counted_by_cause() {
+fn what_a_stalled_reader_loses_is_counted_by_cause() {
     needs_tracing!();
     let port = free_port();
     let service = nginx(port, "location / { return 200 ok; }").ready();
@@ -78,15 +87,21 @@ fn what_a_small_buffer_loses_is_counted_by_cause() {
             ("OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE", "1000000"),
         ],
     );
+    agent.signal(Signal::SIGSTOP);
     let wrk = Command::new("wrk").args(["-t1", "-c16", "-d1s", &service.url("/")]).output().expect("run wrk");
     assert!(wrk.status.success());
+    agent.signal(Signal::SIGCONT);
+    assert_eq!(curl(&[&service.url("/afterwards")]).status, 200);
     let ended = agent.stop();
     let counts = ended.counts();
     counts.assert_balanced();
-    assert!(ended.log.contains("kernel side lost cause=\"data_ring_full\""), "{}", ended.log);
+    assert!(ended.log.contains("cause=\"data_ring_full\""), "{}", ended.log);
+    assert!(ended.kernel_losses() > 0, "{}", ended.log);
     for span in sink.servers() {
         // What is told in spite of the losses is true.
-        assert_eq!((span.path().as_str(), span.span.name.as_str()), ("/", "GET"));
+        assert!(matches!(span.path().as_str(), "/" | "/afterwards"), "{span:?}");
+        assert_eq!(span.span.name, "GET");
         assert!(matches!(span.status(), 200 | 0), "{span:?}");
     }
+    assert!(sink.servers().iter().any(|span| span.path() == "/afterwards"), "tracing goes on after a loss");
 }

@@ -11,13 +11,14 @@ use otel_ebpf_kernel_tests::{
 
 /// Most instructions that the verifier may walk through, by program. A kernel allows a million; a program that doubles
 /// without anybody's wish shows here first.
-const BUDGETS: [(&str, u32); 8] = [
+const BUDGETS: [(&str, u32); 9] = [
     ("process_exec", 1_000),
     ("process_fork", 1_000),
     ("process_exit", 1_000),
     ("socket_state", 5_000),
-    ("tap_recv", 50_000),
-    ("tap_send", 50_000),
+    ("socket_destroy", 2_000),
+    ("tap_recv", 100_000),
+    ("tap_send", 100_000),
     ("arrival_ready", 1_500),
     ("arrival_probe", 1_500),
 ];
