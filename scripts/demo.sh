@@ -21,6 +21,10 @@ DETACH=0
 FRESH=0
 # What the agent is started with, and stopped with, when this user may not load BPF programs: sudo.
 PRIVILEGE=()
+# The process group of a long command in the foreground, while it runs.
+GROUP=
+# The exit status of a signal that arrived while signals were held.
+HELD=
 
 usage() {
     cat <<'USAGE'
@@ -50,7 +54,7 @@ supervisor_pid() { live_pid "$STATE_DIR/demo.pid"; }
 live_parts() {
     local part
     for part in "${PARTS[@]}"; do
-        if part_pid "$part" >/dev/null; then printf '%s\n' "$part"; fi
+        if is_live "$(pid_file "$part")"; then printf '%s\n' "$part"; fi
     done
 }
 
@@ -61,7 +65,7 @@ send_signal() {
     kill "-$1" "$2" 2>/dev/null || { [[ ${#PRIVILEGE[@]} -gt 0 ]] && "${PRIVILEGE[@]}" kill "-$1" "$2" 2>/dev/null; }
 }
 
-is_gone() { ! part_pid "$1" >/dev/null; }
+is_gone() { ! is_live "$STATE_DIR/$1.pid"; }
 
 stop_part() {
     local part="$1" pid
@@ -84,7 +88,7 @@ stop_parts() {
     return "$status"
 }
 
-everything_is_gone() { [[ -z "$(live_parts)" ]] && ! supervisor_pid >/dev/null; }
+everything_is_gone() { [[ -z "$(live_parts)" ]] && ! is_live "$STATE_DIR/demo.pid"; }
 
 stop_demo() {
     local pid
@@ -165,11 +169,15 @@ check_privilege() {
 
 # Runs a long command in a group of its own, so that a signal ends it and whatever it started at once.
 run_group() {
-    local pid
+    local status=0
+    hold_signals
     setsid "$@" &
-    pid=$!
-    cleanup_push "kill -TERM -- -$pid 2>/dev/null || true # ended by itself long ago, mostly"
-    wait "$pid"
+    GROUP=$!
+    release_signals
+    wait "$GROUP" || status=$?
+    # The kernel may give the number to another group later.
+    GROUP=
+    return "$status"
 }
 
 build() {
@@ -189,6 +197,29 @@ check_binaries() {
     done
 }
 
+# --- signals ----------------------------------------------------------------------------------------------------
+
+# Signals end the script through EXIT, which stops what was started.
+catch_signals() {
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+}
+
+# Between starting a process and writing down its pid a signal has to wait, or nobody would stop the process. Ignoring
+# the signals is no way: the process would inherit that.
+hold_signals() {
+    HELD=
+    trap 'HELD=130' INT
+    trap 'HELD=143' TERM
+    trap 'HELD=129' HUP
+}
+
+release_signals() {
+    catch_signals
+    if [[ -n $HELD ]]; then exit "$HELD"; fi
+}
+
 # --- starting ---------------------------------------------------------------------------------------------------
 
 # start PART VARIABLE=VALUE... -- ARGUMENT...: runs a part in a session of its own, out of reach of the terminal's
@@ -206,6 +237,7 @@ start() {
     file="$(pid_file "$part")"
     log="$(log_file "$part")"
     : >"$log"
+    hold_signals
     if [[ $part == otel-ebpf-agent && ${#PRIVILEGE[@]} -gt 0 ]]; then
         rm -f "$file.sudo"
         # sudo stays in between as a parent: the agent's own pid comes from the shell that becomes the agent.
@@ -221,6 +253,15 @@ start() {
     fi
     # A part that ended at once has no start time any more: `await` reports it.
     write_pid_file "$file" "$pid" || printf '%s gone\n' "$pid" >"$file"
+    release_signals
+}
+
+# The demo is the same everywhere: what the shell says to other services and collectors is not for it.
+forget_settings() {
+    local -a names=("${!OTEL_@}" "${!TINYOLLY_@}")
+    if [[ ${#names[@]} -eq 0 ]]; then return 0; fi
+    say "the demo has settings of its own and ignores ${names[*]}"
+    unset "${names[@]}"
 }
 
 # Names the part that ended, with the end of its log, and ends the script, which stops the others.
@@ -265,7 +306,7 @@ start_all() {
     await ebpf-frontend http_ok http://127.0.0.1:5001/health
     # One order through both services, so that there is something to look at. Any answer will do: refusing an order
     # is part of the demo.
-    curl --silent --output /dev/null --max-time 10 http://127.0.0.1:5001/process-order \
+    fetch --output /dev/null --max-time 10 http://127.0.0.1:5001/process-order \
         || warn "the first order got no answer; see $(log_file ebpf-frontend)"
 }
 
@@ -291,8 +332,9 @@ supervise() {
         for part in "${PARTS[@]}"; do
             if is_gone "$part"; then report_end "$part"; fi
         done
-        # In the background, because a trap waits for a command in the foreground.
-        sleep 0.5 9>&- &
+        # In the background, because a trap waits for a command in the foreground; and without a descriptor of ours,
+        # because it outlives this script by a moment.
+        sleep 1 >/dev/null 2>&1 9>&- &
         wait $!
     done
 }
@@ -301,6 +343,10 @@ supervise() {
 wind_down() {
     # A second Ctrl-C would leave half of it running.
     trap '' INT TERM HUP
+    if [[ -n $GROUP ]]; then
+        # A group only once `setsid` ran in it; gone when it ended this moment.
+        kill -TERM -- "-$GROUP" 2>/dev/null || kill -TERM "$GROUP" 2>/dev/null || true
+    fi
     if [[ -n "$(live_parts)" ]]; then
         say "stopping"
         stop_parts || warn "still running: $(live_parts | tr '\n' ' ')"
@@ -326,9 +372,7 @@ run_demo() {
 
     cleanup_on_exit
     cleanup_push wind_down
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-    trap 'exit 129' HUP
+    catch_signals
     write_pid_file "$STATE_DIR/demo.pid" $$
 
     if [[ -z $BIN_DIR ]]; then
@@ -338,6 +382,7 @@ run_demo() {
     check_binaries
     if [[ $FRESH -eq 1 ]]; then rm -f "$STATE_DIR"/tinyolly.db{,-wal,-shm}; fi
 
+    forget_settings
     start_all
     banner
     if [[ $DETACH -eq 1 ]]; then

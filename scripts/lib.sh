@@ -64,34 +64,38 @@ has_capability() {
 
 # --- processes --------------------------------------------------------------------------------------------------
 
-# proc_stamp PID: what tells this process from a later one with the same pid: boot and start time (field 22 of
-# /proc/PID/stat). Fails when there is no such process, or only its zombie.
-proc_stamp() {
-    local stat boot
+# read_stamp PID: sets STAMP to what tells this process from a later one with the same pid: boot and start time (field
+# 22 of /proc/PID/stat). Fails when there is no such process, or only its zombie. It starts no process, to be polled.
+read_stamp() {
+    local stat="" boot
     local -a fields
-    { stat="$(<"/proc/$1/stat")"; } 2>/dev/null || return 1
-    # The command name, field 2, may hold spaces and parentheses: read behind the last one.
+    # The command name, field 2, may hold newlines as well, so the file is read to its end, which `read` calls a failure.
+    { IFS= read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null || [[ -n $stat ]] || return 1
+    # It may hold spaces and parentheses too: read behind the last one.
     read -ra fields <<<"${stat##*) }"
     [[ ${#fields[@]} -gt 19 && ${fields[0]} != Z && ${fields[0]} != X ]] || return 1
-    boot="$(</proc/sys/kernel/random/boot_id)"
-    printf '%s/%s\n' "$boot" "${fields[19]}"
+    read -r boot </proc/sys/kernel/random/boot_id
+    STAMP="$boot/${fields[19]}"
 }
 
 # write_pid_file FILE PID
 write_pid_file() {
-    local stamp
-    stamp="$(proc_stamp "$2")" || return 1
-    printf '%s %s\n' "$2" "$stamp" >"$1.new"
+    read_stamp "$2" || return 1
+    printf '%s %s\n' "$2" "$STAMP" >"$1.new"
     mv -f "$1.new" "$1"
+}
+
+# is_live FILE: whether the very process that the file names still runs. It starts no process either.
+is_live() {
+    local pid stamp
+    { read -r pid stamp <"$1"; } 2>/dev/null || return 1
+    [[ $pid =~ ^[0-9]+$ ]] && read_stamp "$pid" && [[ $STAMP == "$stamp" ]]
 }
 
 # live_pid FILE: prints the pid of the very process that the file names, or fails.
 live_pid() {
-    local pid stamp
-    [[ -r $1 ]] || return 1
-    read -r pid stamp <"$1" || return 1
-    [[ $pid =~ ^[0-9]+$ && "$(proc_stamp "$pid")" == "$stamp" ]] || return 1
-    printf '%s\n' "$pid"
+    local pid
+    is_live "$1" && read -r pid _ <"$1" && printf '%s\n' "$pid"
 }
 
 # --- ports ------------------------------------------------------------------------------------------------------
@@ -134,7 +138,10 @@ wait_until() {
     done
 }
 
-http_ok() { curl --silent --fail --output /dev/null --max-time 2 "$1"; }
+# fetch [OPTION...] URL: asks directly, whatever proxy the environment names: everything asked for here is local.
+fetch() { curl --silent --noproxy '*' "$@"; }
+
+http_ok() { fetch --fail --output /dev/null --max-time 2 "$1"; }
 
 # wait_http URL SECONDS
 wait_http() { wait_until "$2" http_ok "$1"; }

@@ -40,7 +40,7 @@ USAGE
 
 # api PATH JQ_FILTER: whether the filter holds for what the API answers.
 api() {
-    curl --silent --fail --max-time 5 "$TINYOLLY_URL$1" | jq --exit-status "$2" >/dev/null
+    fetch --fail --max-time 5 "$TINYOLLY_URL$1" | jq --exit-status "$2" >/dev/null
 }
 
 # eventually SECONDS NAME COMMAND...: passes when the command succeeds before the deadline.
@@ -103,8 +103,8 @@ nothing_was_refused() {
 
 # Traffic of our own: the demo's is random.
 send_requests() {
-    curl --silent --output /dev/null --max-time 10 "$FRONTEND_URL$MARKER" || warn "no answer to $MARKER"
-    curl --silent --output /dev/null --max-time 10 "$FRONTEND_URL/process-order" || warn "no answer to /process-order"
+    fetch --output /dev/null --max-time 10 "$FRONTEND_URL$MARKER" || warn "no answer to $MARKER"
+    fetch --output /dev/null --max-time 10 "$FRONTEND_URL/process-order" || warn "no answer to /process-order"
 }
 
 main() {

@@ -207,7 +207,7 @@ stop_leaves_nothing() {
     for file in "$DEMO_STATE_DIR"/*.pid; do pids+=("$(cut -d ' ' -f 1 "$file")"); done
     "$REPO_ROOT/scripts/demo.sh" --stop || return 1
     for part in "${pids[@]}"; do
-        if proc_stamp "$part" >/dev/null; then
+        if read_stamp "$part"; then
             printf 'process %s is still there\n' "$part"
             status=1
         fi
@@ -232,7 +232,7 @@ no_new_bpf_programs() { [[ -z "$(comm -13 "$PROGRAMS_BEFORE" <(bpf_program_ids))
 # For `run`, which starts programs and not functions.
 export -f install_web_packages
 export -f says_that_it_runs stop_leaves_nothing no_new_bpf_programs bpf_program_ids
-export -f have proc_stamp port_in_use port_holder listening_inodes wait_until
+export -f have read_stamp port_in_use port_holder listening_inodes wait_until
 
 section_product() {
     local before="$LOG_DIR/bpf-programs-before"
