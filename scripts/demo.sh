@@ -19,6 +19,8 @@ BIN_DIR="${BIN_DIR:-}"
 ACTION=run
 DETACH=0
 FRESH=0
+# There while an agent that runs as root on behalf of another user may go on; see keep_agent.
+LEASE="$STATE_DIR/agent.lease"
 # What the agent is started with, and stopped with, when this user may not load BPF programs: sudo.
 PRIVILEGE=()
 # The process group of a long command in the foreground, while it runs.
@@ -70,7 +72,11 @@ is_gone() { ! is_live "$STATE_DIR/$1.pid"; }
 stop_part() {
     local part="$1" pid
     if pid="$(part_pid "$part")"; then
-        send_signal TERM "$pid" || is_gone "$part" || warn "$part (pid $pid) could not be signalled"
+        if [[ $part == otel-ebpf-agent && -e $LEASE ]]; then
+            rm -f "$LEASE"
+        else
+            send_signal TERM "$pid" || is_gone "$part" || warn "$part (pid $pid) could not be signalled"
+        fi
         if ! wait_until "$STOP_DEADLINE_S" is_gone "$part"; then
             warn "$part (pid $pid) did not end within $STOP_DEADLINE_S s: killing it"
             send_signal KILL "$pid" || is_gone "$part" || warn "$part (pid $pid) could not be killed"
@@ -93,7 +99,7 @@ everything_is_gone() { [[ -z "$(live_parts)" ]] && ! is_live "$STATE_DIR/demo.pi
 stop_demo() {
     local pid
     if everything_is_gone; then
-        rm -f "$STATE_DIR"/*.pid
+        rm -f "$STATE_DIR"/*.pid "$LEASE"
         say "nothing runs"
         return 0
     fi
@@ -106,7 +112,7 @@ stop_demo() {
         stop_parts || true # what is left is named just below
     fi
     everything_is_gone || die "still running: $(live_parts | tr '\n' ' ')"
-    rm -f "$STATE_DIR/demo.pid"
+    rm -f "$STATE_DIR/demo.pid" "$LEASE"
     say "stopped"
 }
 
@@ -222,6 +228,28 @@ release_signals() {
 
 # --- starting ---------------------------------------------------------------------------------------------------
 
+# Whether the demo that root runs an agent for still wants it: its script lives, or has returned after --detach.
+lease_holds() {
+    local word
+    { read -r word _ <"$1"; } 2>/dev/null || return 1
+    [[ $word == detached ]] || is_live "$1"
+}
+
+# keep_agent LEASE PID_FILE COMMAND...: runs as root beside the agent and ends it with the lease. The script itself may
+# be unable to: sudo asks for a password again after some minutes, and there may be no terminal left to ask at.
+keep_agent() {
+    local lease="$1" pid_file="$2" pid left=100
+    shift 2
+    "$@" &
+    pid=$!
+    printf '%s\n' "$pid" >"$pid_file"
+    while kill -0 "$pid" 2>/dev/null && lease_holds "$lease"; do sleep 0.5; done
+    kill -TERM "$pid" 2>/dev/null
+    while kill -0 "$pid" 2>/dev/null && ((left-- > 0)); do sleep 0.1; done
+    kill -KILL "$pid" 2>/dev/null
+    wait "$pid"
+}
+
 # start PART VARIABLE=VALUE... -- ARGUMENT...: runs a part in a session of its own, out of reach of the terminal's
 # Ctrl-C, which would end all at once instead of in order. The lock on descriptor 9 stays with this script.
 start() {
@@ -239,11 +267,12 @@ start() {
     : >"$log"
     hold_signals
     if [[ $part == otel-ebpf-agent && ${#PRIVILEGE[@]} -gt 0 ]]; then
-        rm -f "$file.sudo"
-        # sudo stays in between as a parent: the agent's own pid comes from the shell that becomes the agent.
-        # shellcheck disable=SC2016 # expanded by the inner shell
-        "${PRIVILEGE[@]}" setsid --fork bash -c 'echo "$$" >"$1"; shift; exec env "$@"' bash \
-            "$file.sudo" "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&-
+        write_pid_file "$LEASE" $$
+        # Made here, so that it is readable here, whatever root's umask.
+        : >"$file.sudo"
+        "${PRIVILEGE[@]}" setsid --fork bash -c \
+            "$(declare -f read_stamp is_live lease_holds keep_agent); keep_agent \"\$@\"" keep_agent \
+            "$LEASE" "$file.sudo" env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&-
         wait_until 10 test -s "$file.sudo" || die "sudo did not start $part; see $log"
         pid="$(<"$file.sudo")"
         rm -f "$file.sudo"
@@ -373,6 +402,7 @@ run_demo() {
     cleanup_on_exit
     cleanup_push wind_down
     catch_signals
+    rm -f "$LEASE"
     write_pid_file "$STATE_DIR/demo.pid" $$
 
     if [[ -z $BIN_DIR ]]; then
@@ -387,6 +417,7 @@ run_demo() {
     banner
     if [[ $DETACH -eq 1 ]]; then
         trap - EXIT
+        if [[ -e $LEASE ]]; then printf 'detached\n' >"$LEASE"; fi
         rm -f "$STATE_DIR/demo.pid"
         exit 0
     fi
