@@ -10,13 +10,18 @@ ALL_SECTIONS=(lint web rust build otlp kernel product)
 TARGET_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}"
 LOG_DIR="$TARGET_DIR/test-logs"
 WEB_DIR="$REPO_ROOT/crates/tinyolly/web"
-# One selection for clippy, tests and kernel tests: another one would unify features differently and build anew.
+# One selection for clippy, tests and kernel tests: another one would unify features differently and build anew. Only
+# without nextest, which can pick a package of a selection, the kernel tests are built with features of their own.
 SELECTION=(--workspace --exclude otel-ebpf-programs)
 
 PASSED=0
 FAILED=0
 SKIPPED=0
 SUMMARY=()
+# The `timeout` around the command that runs now.
+RUNNING=
+# What became of the release build in this run: nothing yet, done or failed.
+BUILD=
 
 usage() {
     cat <<'USAGE'
@@ -101,15 +106,29 @@ skip() {
     add "$name" 0 0 1 0
 }
 
-# within SECONDS COMMAND...: ends a command that hangs. In a terminal it stays in the foreground, for Ctrl-C.
+# within SECONDS LOG COMMAND...: runs a command, shows its output and keeps it in the log, and ends it with all that it
+# started when it hangs or this script has to end. `timeout` puts it in a group of its own for that, where it would be
+# stopped for reading from the terminal; and the shell would have it ignore Ctrl-C's signal, which some tests send.
 within() {
-    local seconds="$1"
-    shift
-    if [[ -t 0 ]]; then
-        timeout --foreground --kill-after=10 "$seconds" "$@"
-    else
-        timeout --kill-after=10 "$seconds" "$@" </dev/null
-    fi
+    local seconds="$1" log="$2" out tee status=0
+    shift 2
+    exec {out}> >(exec tee --ignore-interrupts "$log")
+    tee=$!
+    env --default-signal=INT,QUIT timeout --kill-after=20 "$seconds" "$@" </dev/null >&"$out" 2>&1 {out}>&- &
+    RUNNING=$!
+    exec {out}>&-
+    wait "$RUNNING" || status=$?
+    RUNNING=
+    wait "$tee" || true # all of it is in the log
+    return "$status"
+}
+
+# On a signal: `timeout` passes it on to the whole group, and insists after a while.
+stop_running() {
+    if [[ -z $RUNNING ]]; then return 0; fi
+    kill -TERM "$RUNNING" 2>/dev/null || return 0
+    wait "$RUNNING" || true # the status of something stopped
+    RUNNING=
 }
 
 # run NAME COUNTER SECONDS COMMAND...: runs a command, shows its output, and counts its tests; with the counter `-`
@@ -120,7 +139,7 @@ run() {
     shift 3
     log="$LOG_DIR/${name//[^A-Za-z0-9]/-}.log"
     printf '\n--- %s\n' "$name"
-    within "$seconds" "$@" 2>&1 | tee "$log" || status=$?
+    within "$seconds" "$log" "$@" || status=$?
     if [[ $counter == - ]]; then
         if [[ $status -eq 0 ]]; then passed=1; fi
     else
@@ -168,12 +187,19 @@ section_rust() {
 section_build() {
     local -a command
     mapfile -t command < <(product_build_command)
-    run "build, release" - 1200 "${command[@]}"
+    BUILD=failed
+    run "build, release" - 1200 "${command[@]}" || return 1
+    BUILD="done"
 }
 
 section_otlp() {
     local venv="$TARGET_DIR/otlp-venv" tests="$REPO_ROOT/crates/tinyolly/tests"
-    if [[ ! -x $TARGET_DIR/release/tinyolly ]]; then section_build || return 0; fi
+    # What lies there from an earlier run may be older than the sources.
+    if [[ -z $BUILD ]]; then section_build || true; fi # counted
+    if [[ $BUILD == failed ]]; then
+        skip otlp "tinyolly did not build"
+        return 0
+    fi
     if [[ ! -x $venv/bin/pip ]]; then python3 -m venv "$venv"; fi
     run "otlp: install the Python SDK" - 300 \
         "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$tests/requirements.txt" || return 0
@@ -195,15 +221,28 @@ section_kernel() {
     fi
 }
 
-# Ids of the BPF programs that are loaded now; nothing where bpftool is missing.
-bpf_program_ids() { bpftool prog show --json 2>/dev/null | jq '.[].id' 2>/dev/null | sort; }
+# Ids of the BPF programs that a process holds, by its descriptors of programs and links.
+bpf_programs_of() { sed -nE 's/^prog_id:[[:space:]]*//p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u; }
+
+# Whether none of the programs is loaded any more. The kernel does not give an id again soon.
+programs_are_gone() {
+    local id
+    for id in "$@"; do
+        if bpftool prog show id "$id" >/dev/null 2>&1; then return 1; fi
+    done
+}
 
 says_that_it_runs() { "$REPO_ROOT/scripts/demo.sh" --detach | grep "runs already"; }
 
-# The file in PROGRAMS_BEFORE lists the BPF programs of before the start.
+# Only what belongs to this demo: other agents may be at work on the machine.
 stop_leaves_nothing() {
     local file part port status=0
-    local -a pids=()
+    local -a pids=() programs=()
+    mapfile -t programs < <(bpf_programs_of "$(cut -d ' ' -f 1 "$DEMO_STATE_DIR/otel-ebpf-agent.pid")")
+    if [[ ${#programs[@]} -eq 0 ]]; then
+        printf 'the agent holds no BPF program\n'
+        status=1
+    fi
     for file in "$DEMO_STATE_DIR"/*.pid; do pids+=("$(cut -d ' ' -f 1 "$file")"); done
     "$REPO_ROOT/scripts/demo.sh" --stop || return 1
     for part in "${pids[@]}"; do
@@ -219,36 +258,33 @@ stop_leaves_nothing() {
         fi
     done
     # The kernel frees programs a moment after their last reference went.
-    if have bpftool && ! wait_until 10 no_new_bpf_programs; then
-        printf 'BPF programs are still loaded:\n'
+    if ! have bpftool; then
+        printf 'no bpftool: whether the BPF programs are gone is not looked at\n'
+    elif ! wait_until 10 programs_are_gone "${programs[@]}"; then
+        printf 'of the BPF programs %s some are still loaded:\n' "${programs[*]}"
         bpftool prog show
         status=1
     fi
     return "$status"
 }
 
-no_new_bpf_programs() { [[ -z "$(comm -13 "$PROGRAMS_BEFORE" <(bpf_program_ids))" ]]; }
-
 # For `run`, which starts programs and not functions.
 export -f install_web_packages
-export -f says_that_it_runs stop_leaves_nothing no_new_bpf_programs bpf_program_ids
+export -f says_that_it_runs stop_leaves_nothing programs_are_gone bpf_programs_of
 export -f have read_stamp port_in_use port_holder listening_inodes wait_until
 
 section_product() {
-    local before="$LOG_DIR/bpf-programs-before"
     if ! is_root; then
         skip product "the agent needs root"
         return 0
     fi
     # Never the data of a demo that somebody looks at.
     export DEMO_STATE_DIR="$TARGET_DIR/test-demo"
-    bpf_program_ids >"$before"
     run "product: demo.sh --detach" - 1500 "$REPO_ROOT/scripts/demo.sh" --detach --fresh || return 0
     cleanup_push "'$REPO_ROOT/scripts/demo.sh' --stop >/dev/null"
-    run "product: smoke test" count_own 300 "$REPO_ROOT/scripts/smoke.sh" || true # counted
-    product_browser_test || true                                                  # counted
-    run "product: a second run says so" - 60 bash -c says_that_it_runs || true    # counted
-    export PROGRAMS_BEFORE="$before"
+    run "product: smoke test" count_own 300 "$REPO_ROOT/scripts/smoke.sh" || true  # counted
+    product_browser_test || true                                                   # counted
+    run "product: a second run says so" - 60 bash -c says_that_it_runs || true     # counted
     run "product: --stop leaves nothing" - 120 bash -c stop_leaves_nothing || true # counted
 }
 
@@ -284,8 +320,8 @@ main() {
     local section line total_start=$SECONDS
     parse_arguments "$@"
     cleanup_on_exit
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap 'stop_running; exit 130' INT
+    trap 'stop_running; exit 143' TERM
     mkdir -p "$LOG_DIR"
     # Plain text for the counters, whatever the terminal.
     export CARGO_TERM_COLOR=never NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1
