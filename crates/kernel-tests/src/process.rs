@@ -7,6 +7,7 @@ use std::{
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard},
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -17,6 +18,9 @@ use nix::{
 use tempfile::TempDir;
 
 use crate::wait::{wait_for, wait_until};
+
+/// How long a process may take to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a process has written to stderr so far.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +121,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A service that is asked to end waits for its workers; one that is killed leaves them to others.
+        let _: nix::Result<()> = kill(self.as_pid(), Signal::SIGTERM);
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
         // Its children too; the group is gone already where everything ended by itself.
         let _: nix::Result<()> = killpg(self.as_pid(), Signal::SIGKILL);
         let _: std::io::Result<ExitStatus> = self.child.wait();

@@ -11,7 +11,7 @@ use otel_ebpf_kernel_tests::{
     needs_tracing,
     net::{Namespace, free_port, loopback},
     process::{OwnProgram, Process},
-    services::{self, Service, http_server, http_server_command, nginx, nginx_at, python_script},
+    services::{self, Service, http_server, http_server_command, nginx_at, python_script},
     sink::{Received, Sink},
     wait::wait_for,
 };
@@ -78,12 +78,14 @@ fn a_client_that_lives_for_one_request_is_traced_by_executable() {
     needs_tracing!();
     let sink = Sink::start();
     let port = free_port();
-    let _service = nginx(port, "location / { return 200 ok; }").ready();
+    let _service = python_script("said.py", port, &[]).ready();
     let own_curl = OwnCurl::default();
     let agent = Agent::start(&sink, &[("OTEL_EBPF_AUTO_TARGET_EXE", &own_curl.path())]);
+    // What a program is can be read only while it lives, so this one has to live for a moment.
+    let url = format!("http://127.0.0.1:{port}/slow/50");
     for time in 1..=TIMES {
         let status = Command::new(own_curl.path())
-            .args(["--silent", "--output", "/dev/null", &format!("http://127.0.0.1:{port}/{time}")])
+            .args(["--silent", "--output", "/dev/null", &url])
             .status()
             .expect("run curl");
         assert!(status.success());

@@ -1,6 +1,9 @@
 //! Full speed: every request is a span or a counted loss.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
 
 use nix::sys::signal::Signal;
 use otel_ebpf_kernel_tests::{
@@ -15,6 +18,9 @@ use otel_ebpf_kernel_tests::{
 /// Requests that the test wants to see at least.
 const ENOUGH: u64 = 20_000;
 
+/// Held by each test: load beside load is no measurement.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// How many requests nginx has answered, by its own count, this question left out.
 fn answered(service: &Service) -> u64 {
     let page = curl(&[&service.url("/status")]).body;
@@ -27,6 +33,7 @@ fn answered(service: &Service) -> u64 {
 #[test]
 fn every_request_at_full_speed_becomes_a_span_or_is_counted() {
     needs_tracing!();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let port = free_port();
     let directives = "location / { return 200 ok; } location = /status { stub_status; }";
     let service = nginx(port, directives).ready();
@@ -76,6 +83,7 @@ fn every_request_at_full_speed_becomes_a_span_or_is_counted() {
 #[test]
 fn what_a_stalled_reader_loses_is_counted_by_cause() {
     needs_tracing!();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let port = free_port();
     let service = nginx(port, "location / { return 200 ok; }").ready();
     let sink = Sink::start();
