@@ -27,11 +27,13 @@ fn main() -> Result<()> {
     let linker = find_linker()?;
 
     if let Some(rustc) = distribution_rustc() {
+        println!("BPF toolchain: {} and {}", rustc.display(), linker.display());
         let object = build_with(&rustc, &linker)?;
         fs::copy(&object, out_dir()?.join(PACKAGE)).with_context(|| format!("copy {}", object.display()))?;
         return Ok(());
     }
     if nightly_has_source() {
+        println!("BPF toolchain: rustup's nightly and {}", linker.display());
         let root_dir = programs.to_str().context("path of ebpf/ is not UTF-8")?;
         let package = aya_build::Package { name: PACKAGE, root_dir, ..Default::default() };
         return aya_build::build_ebpf([package], aya_build::Toolchain::Nightly);

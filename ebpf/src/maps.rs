@@ -54,9 +54,9 @@ pub static NEW_PROGRAMS: Array<u32> = Array::with_max_entries(1, 0);
 pub static RULE_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(65536, 1);
 
 /// Ports on which targets listen: arrival times are taken on these only. Written by user space and at `listen`; an
-/// entry that outlives its process costs one look-up per arrival there, nothing else.
+/// entry that outlives its process costs one look-up per arrival there, nothing else. LRU, because nobody deletes.
 #[map]
-pub static SERVED_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(4096, 0);
+pub static SERVED_PORTS: LruHashMap<u16, u8> = LruHashMap::with_max_entries(4096, 0);
 
 /// Connections by socket cookie. Written by the tap and at arrival; user space sets `ignored`; deleted when the
 /// socket closes. LRU because a socket may outlive every target; an evicted live connection starts anew at its next
@@ -82,10 +82,11 @@ pub static DOORBELL: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(KernelDrop::ALL.len() as u32, 0);
 
-/// Where a data event is put together before it is copied to the ring buffer: one slot for each direction, because a
-/// kernel may preempt one program with the other, though never with itself (`prog->active`, kernel/bpf/trampoline.c).
+/// Where a data event is put together before it is copied to the ring buffer: one slot for each program, because a
+/// kernel may preempt one with another. It skips a program that would preempt itself (`prog->active`,
+/// kernel/bpf/trampoline.c), and user space reports how often.
 #[map]
-pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(2, 0);
+pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
 
 /// A data event under construction.
 #[repr(C)]

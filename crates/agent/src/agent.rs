@@ -12,8 +12,8 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, anyhow};
-use aya::maps::{HashMap as BpfHashMap, MapData};
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use otel_ebpf_events::{
     ConnState,
     socket::what,
@@ -37,8 +37,9 @@ use report::Reporter;
 /// Nothing can be attached, the exporter cannot be started, or the kernel refuses a map update.
 pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     if !proc::in_initial_pid_namespace() {
-        warn!(
-            "not in the initial pid namespace: processes cannot be told apart; run with the host's (pid: host)"
+        bail!(
+            "not in the initial pid namespace, where one process would be taken for another: run with the host's \
+             (docker run --pid=host, pid: host, hostPID: true)"
         );
     }
     let drops = Arc::new(DropCounters::default());
@@ -79,12 +80,10 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     release_start_up_memory();
 
     let stop = Arc::new(AtomicBool::new(false));
-    let pipeline = Pipeline::new(
-        &settings.http,
-        instrumentation_scope(),
-        Clock::new(clock::unix_ns(), clock::monotonic_ns()),
-    );
-    let mut work = Work { pipeline, targets, conns, sink, reporter: Reporter::new(kernel_drops) };
+    let (unix_ns, monotonic_ns) = clock::both();
+    let pipeline = Pipeline::new(&settings.http, instrumentation_scope(), Clock::new(unix_ns, monotonic_ns));
+    let reporter = Reporter::new(kernel_drops, tap.program_fds());
+    let mut work = Work { pipeline, targets, conns, sink, reporter, looked_for_lost_ns: monotonic_ns };
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
@@ -96,12 +95,12 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
 
     wait_for_stop(&reader).await?;
     info!("stopping");
+    // Detaches every program first: then the ring buffer empties by itself, whatever the load.
+    drop(tap);
     stop.store(true, Ordering::Release);
     let (result, counters) = tokio::task::spawn_blocking(|| reader.join())
         .await?
         .map_err(|_| anyhow!("the reader thread panicked"))?;
-    // Detaches every program before the last spans are sent.
-    drop(tap);
     export.shutdown(settings.shutdown_timeout).await;
     report::summary(&counters, drops.read());
     result.context("read events")
@@ -146,7 +145,11 @@ struct Work {
     conns: BpfHashMap<MapData, u64, ConnState>,
     sink: SpanSink,
     reporter: Reporter,
+    looked_for_lost_ns: u64,
 }
+
+/// Silence after which an open exchange is suspected to have lost its connection.
+const SUSPICIOUS_NS: u64 = 120_000_000_000;
 
 impl reader::Handler for Work {
     fn record(&mut self, record: &[u8]) {
@@ -168,9 +171,10 @@ impl reader::Handler for Work {
     }
 
     fn tick(&mut self) {
-        let monotonic_ns = clock::monotonic_ns();
-        self.pipeline.clock_mut().adjust(clock::unix_ns(), monotonic_ns);
+        let (unix_ns, monotonic_ns) = clock::both();
+        self.pipeline.clock_mut().adjust(unix_ns, monotonic_ns);
         self.pipeline.tick(monotonic_ns);
+        self.look_for_lost(monotonic_ns);
         self.targets.tick();
         self.hand_over();
         self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
@@ -202,6 +206,20 @@ impl Work {
         let counters = self.pipeline.counters_mut();
         counters.unsampled += unsampled;
         counters.unattributed += unattributed;
+    }
+
+    /// Gives up exchanges that have been silent for long on connections that the kernel side does not know any more: the
+    /// event of their end was lost.
+    fn look_for_lost(&mut self, now_ns: u64) {
+        if now_ns < self.looked_for_lost_ns.saturating_add(SUSPICIOUS_NS / 2) {
+            return;
+        }
+        self.looked_for_lost_ns = now_ns;
+        for cookie in self.pipeline.silent_since(now_ns.saturating_sub(SUSPICIOUS_NS)) {
+            if matches!(self.conns.get(&cookie, 0), Err(MapError::KeyNotFound)) {
+                self.pipeline.forget(cookie, now_ns);
+            }
+        }
     }
 
     /// Ends what is open.

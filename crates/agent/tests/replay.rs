@@ -40,7 +40,7 @@ fn time_of(event: &Event<'_>) -> u64 {
             event.header.ktime_ns.min(if event.arrival_ns == 0 { u64::MAX } else { event.arrival_ns })
         }
         Event::Socket(event) => {
-            event.header.ktime_ns.min(if event.start_ns == 0 { u64::MAX } else { event.start_ns })
+            event.header.ktime_ns.min(if event.since_ns == 0 { u64::MAX } else { event.since_ns })
         }
         Event::Process(event) => event.header.ktime_ns,
     }

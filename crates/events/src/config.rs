@@ -64,6 +64,13 @@ pub struct TapConfig {
 pub struct ConnState {
     /// When the first byte not yet received had reached the socket (`CLOCK_MONOTONIC` ns); 0 for none or unknown.
     pub arrival_ns: u64,
+    /// When the connection came to its end (`CLOCK_MONOTONIC` ns); 0 while it goes on.
+    pub ended_ns: u64,
+    /// Place of the first byte not yet received when `arrival_ns` was taken: another place means that bytes were taken
+    /// from the socket unseen, and the time with them.
+    pub arrival_seq: u32,
+    /// `sk_err` when the connection came to its end.
+    pub error: u32,
     /// Bytes of the current run of operations that may still be captured.
     pub head_left: u32,
     /// One of [`crate::data::direction`], or [`ConnState::NO_DIRECTION`].
@@ -79,7 +86,22 @@ pub struct ConnState {
 impl ConnState {
     /// [`ConnState::direction`] before the first operation.
     pub const NO_DIRECTION: u8 = 0xff;
+
+    /// A connection of which nothing is known.
+    pub const FRESH: Self = Self {
+        arrival_ns: 0,
+        ended_ns: 0,
+        arrival_seq: 0,
+        error: 0,
+        head_left: 0,
+        direction: Self::NO_DIRECTION,
+        ignored: 0,
+        seen: 0,
+        _pad: 0,
+    };
 }
+
+const _: () = assert!(size_of::<ConnState>() == 32);
 
 /// Flags of a traced process.
 pub mod target {

@@ -41,6 +41,10 @@ pub struct DataEvent {
     pub arrival_ns: u64,
     /// TCP sequence number of the first byte moved (absolute, wraps).
     pub seq: u32,
+    /// Place of the other direction when the operation completed: for a receive the sequence number behind the last byte
+    /// sent, for a send that of the first byte not yet received. A receive may be reported before the send that it
+    /// answers, when two threads share a socket.
+    pub other_seq: u32,
     /// Bytes moved; 0 for a receive that found the end of the stream.
     pub total_bytes: u32,
     /// Captured bytes at the operation's start, at most [`PAYLOAD_MAX`].
@@ -52,7 +56,7 @@ pub struct DataEvent {
     /// One of [`capture`].
     pub capture: u8,
     /// Zero.
-    pub _pad: [u8; 2],
+    pub _pad: [u8; 6],
 }
 
-const _: () = assert!(size_of::<DataEvent>() == 24 + 48 + 24 && align_of::<DataEvent>() == 8);
+const _: () = assert!(size_of::<DataEvent>() == 24 + 48 + 32 && align_of::<DataEvent>() == 8);

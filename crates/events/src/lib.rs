@@ -2,7 +2,7 @@
 //!
 //! Everything here crosses the ring buffer or a BPF map as plain bytes, so the rules of a foreign interface hold:
 //! `#[repr(C)]`, fixed-width integers, padding written out and zeroed, no `bool`, no `usize`, no Rust enum. A byte that
-//! stands for a choice is a `u8` with constants here and a `TryFrom` in [`user`].
+//! stands for a choice is a `u8` with constants here, and [`user`] refuses every other value.
 //!
 //! The crate is `no_std` and knows neither clock nor map; feature `user` adds decoding.
 #![cfg_attr(not(feature = "user"), no_std)]

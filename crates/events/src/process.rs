@@ -6,7 +6,7 @@ use crate::EventHeader;
 pub mod what {
     /// The process replaced its program.
     pub const EXEC: u8 = 1;
-    /// The last thread of the process is gone.
+    /// The main thread of the process ends; others may go on.
     pub const EXIT: u8 = 2;
     /// A traced process made a child, which is traced from its first instruction.
     pub const FORK: u8 = 3;

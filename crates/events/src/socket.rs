@@ -8,7 +8,7 @@ pub mod what {
     pub const CONNECT_FAILED: u8 = 1;
     /// This end will send nothing more (a FIN is on its way).
     pub const SEND_CLOSED: u8 = 2;
-    /// The socket is gone.
+    /// The socket is gone. A process may have read from it until now, even when the connection had ended before.
     pub const CLOSED: u8 = 3;
 }
 
@@ -22,8 +22,9 @@ pub struct SocketEvent {
     pub header: EventHeader,
     /// The connection's end.
     pub conn: ConnKey,
-    /// When `connect` was called, in nanoseconds of `CLOCK_MONOTONIC`; 0 unless `CONNECT_FAILED`.
-    pub start_ns: u64,
+    /// In nanoseconds of `CLOCK_MONOTONIC`: for `CONNECT_FAILED` when `connect` was called; for `CLOSED` when the
+    /// connection came to its end, which may be long before the socket is gone, 0 where that was not seen.
+    pub since_ns: u64,
     /// Positive errno left on the socket (`sk_err`); 0 for none.
     pub error: u32,
     /// One of [`what`].

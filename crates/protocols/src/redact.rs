@@ -18,7 +18,7 @@ const CONVENTIONAL: [&str; 7] = [
 ];
 
 /// Parameters that carry credentials by common usage: OAuth 2.0 (RFC 6749, RFC 6750), OpenID Connect, SAML, API keys.
-const CUSTOMARY: [&str; 33] = [
+const CUSTOMARY: [&str; 35] = [
     "access_key",
     "access_token",
     "api-key",
@@ -30,11 +30,13 @@ const CUSTOMARY: [&str; 33] = [
     "authorization",
     "client_assertion",
     "client_secret",
+    "code",
     "credential",
     "credentials",
     "csrf_token",
     "id_token",
     "jwt",
+    "key",
     "otp",
     "passphrase",
     "passwd",
@@ -56,7 +58,8 @@ const CUSTOMARY: [&str; 33] = [
 
 /// Knows which query parameters are sensitive.
 ///
-/// Names are compared without regard to case and after percent-decoding: the conventions ask for exact case only to
+/// Names are compared without regard to case, hyphens and underscores (`accessToken` is `access_token`), and after
+/// percent-decoding: the conventions ask for exact case only to
 /// keep a harmless namesake readable, and a leaked `Token=` would be worse than that.
 #[derive(Clone, Debug)]
 pub struct Redactor {
@@ -85,13 +88,13 @@ impl Redactor {
 
     /// Lets the values of a parameter through.
     pub fn remove(&mut self, name: &str) {
-        self.names.retain(|known| !known.eq_ignore_ascii_case(name));
+        self.names.retain(|known| !same_name(known.as_bytes(), name.as_bytes()));
     }
 
     /// Tells whether the values of the parameter are withheld.
     pub fn is_sensitive(&self, name: &str) -> bool {
         let name = percent_decoded(name);
-        self.names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&name))
+        self.names.iter().any(|known| same_name(known.as_bytes(), &name))
     }
 
     /// Returns a query with sensitive values replaced by [`REDACTED`]; names, order and separators stay.
@@ -117,6 +120,14 @@ impl Redactor {
         redacted.push_str(&query[copied..]);
         Cow::Owned(redacted)
     }
+}
+
+/// Whether two names differ at most in case, hyphens and underscores.
+fn same_name(one: &[u8], other: &[u8]) -> bool {
+    fn letters(name: &[u8]) -> impl Iterator<Item = u8> + '_ {
+        name.iter().filter(|byte| !matches!(byte, b'-' | b'_')).map(u8::to_ascii_lowercase)
+    }
+    letters(one).eq(letters(other))
 }
 
 fn percent_decoded(name: &str) -> Cow<'_, [u8]> {

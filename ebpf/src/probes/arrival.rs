@@ -42,25 +42,23 @@ fn arrived(sk: Sock) -> i32 {
     if !sk.is_tcp() || SERVED_PORTS.get_ptr(sk.local_port()).is_none() {
         return 0;
     }
+    let Some(tcp) = sk.tcp() else {
+        return 0;
+    };
+    let first_unread = tcp.read_seq();
     let cookie = sk.cookie();
     if let Some(state) = CONNS.get_ptr_mut(cookie) {
         // SAFETY: a map value stays valid while the program runs; the tap may reset the field at the same time, which
         // at worst loses this arrival time.
         unsafe {
-            if (*state).arrival_ns == 0 {
+            if (*state).arrival_ns == 0 || (*state).arrival_seq != first_unread {
                 (*state).arrival_ns = now_ns();
+                (*state).arrival_seq = first_unread;
             }
         }
         return 0;
     }
-    let fresh = ConnState {
-        arrival_ns: now_ns(),
-        head_left: 0,
-        direction: ConnState::NO_DIRECTION,
-        ignored: 0,
-        seen: 0,
-        _pad: 0,
-    };
+    let fresh = ConnState { arrival_ns: now_ns(), arrival_seq: first_unread, ..ConnState::FRESH };
     // Without an entry the request's start is the time it was read.
     let _: Result<(), _> = CONNS.insert(cookie, fresh, 0);
     0

@@ -29,7 +29,10 @@ fn process_exec(_ctx: BtfTracePointContext) -> i32 {
             let _: Result<(), _> = TARGETS.remove(caller.tgid);
         }
     }
-    notify(caller, 0, process::what::EXEC, traced);
+    // Where no rule goes by the program, one that is not a target's own cannot become one by starting.
+    if traced || inherited {
+        notify(caller, 0, process::what::EXEC, traced);
+    }
     0
 }
 

@@ -23,13 +23,13 @@ const TCP_CLOSE: i32 = 7;
 const TCP_LAST_ACK: i32 = 9;
 const TCP_LISTEN: i32 = 10;
 
-/// A request may be read after its connection was reset; that socket changes its state no more.
+/// The end of a socket. Its connection may have ended before, with bytes still to be read.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn socket_destroy(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
     if sk.is_tcp() {
-        ended(sk, socket::what::CLOSED);
+        gone(sk);
     }
     0
 }
@@ -47,8 +47,8 @@ fn socket_state(ctx: BtfTracePointContext) -> i32 {
         (TCP_CLOSE, TCP_SYN_SENT) => connecting(sk),
         (TCP_SYN_SENT, TCP_ESTABLISHED) => connected(sk),
         (TCP_SYN_SENT, TCP_CLOSE) => connect_failed(sk),
-        (_, TCP_FIN_WAIT1 | TCP_LAST_ACK) => ended(sk, socket::what::SEND_CLOSED),
-        (_, TCP_CLOSE) => ended(sk, socket::what::CLOSED),
+        (_, TCP_FIN_WAIT1 | TCP_LAST_ACK) => sends_no_more(sk),
+        (_, TCP_CLOSE) => ended(sk),
         _ => {}
     }
     0
@@ -113,7 +113,7 @@ fn connect_failed(sk: Sock) {
     let event = SocketEvent {
         header: header(kind::SOCKET, Caller::from_pid_tgid(pending.pid_tgid)),
         conn: sk.conn_key(cookie),
-        start_ns: pending.start_ns,
+        since_ns: pending.start_ns,
         error: sk.error(),
         what: socket::what::CONNECT_FAILED,
         _pad: [0; 3],
@@ -122,9 +122,9 @@ fn connect_failed(sk: Sock) {
     let _: Result<(), _> = CONNECTS.remove(cookie);
 }
 
-/// Runs in softirq or in any process.
+/// Runs in softirq or in the process that closes.
 #[inline(always)]
-fn ended(sk: Sock, what: u8) {
+fn sends_no_more(sk: Sock) {
     let cookie = sk.cookie();
     let Some(state) = CONNS.get_ptr(cookie) else {
         return;
@@ -132,17 +132,47 @@ fn ended(sk: Sock, what: u8) {
     // SAFETY: a map value stays valid while the program runs.
     let (seen, ignored) = unsafe { ((*state).seen, (*state).ignored) };
     if seen != 0 && ignored == 0 {
-        let event = SocketEvent {
-            header: header(kind::SOCKET, Caller::current()),
-            conn: sk.conn_key(cookie),
-            start_ns: 0,
-            error: sk.error(),
-            what,
-            _pad: [0; 3],
-        };
-        send_event(&event, KernelDrop::SocketRingFull);
+        tell(sk, cookie, socket::what::SEND_CLOSED, 0, sk.error());
     }
-    if what == socket::what::CLOSED {
-        let _: Result<(), _> = CONNS.remove(cookie);
+}
+
+/// Runs in softirq or in any process. The process may still read what had come before, so the connection is only
+/// remembered to have ended, and why: reading takes the error off the socket.
+#[inline(always)]
+fn ended(sk: Sock) {
+    if let Some(state) = CONNS.get_ptr_mut(sk.cookie()) {
+        // SAFETY: a map value stays valid while the program runs; nobody else writes these fields.
+        unsafe {
+            (*state).ended_ns = now_ns();
+            (*state).error = sk.error();
+        }
     }
+}
+
+/// Runs in softirq or in any process, once nothing refers to the socket any more.
+#[inline(always)]
+fn gone(sk: Sock) {
+    let cookie = sk.cookie();
+    let Some(state) = CONNS.get_ptr(cookie) else {
+        return;
+    };
+    // SAFETY: a map value stays valid while the program runs.
+    let (seen, ended_ns, error) = unsafe { ((*state).seen, (*state).ended_ns, (*state).error) };
+    if seen != 0 {
+        tell(sk, cookie, socket::what::CLOSED, ended_ns, if error == 0 { sk.error() } else { error });
+    }
+    let _: Result<(), _> = CONNS.remove(cookie);
+}
+
+#[inline(always)]
+fn tell(sk: Sock, cookie: u64, what: u8, since_ns: u64, error: u32) {
+    let event = SocketEvent {
+        header: header(kind::SOCKET, Caller::current()),
+        conn: sk.conn_key(cookie),
+        since_ns,
+        error,
+        what,
+        _pad: [0; 3],
+    };
+    send_event(&event, KernelDrop::SocketRingFull);
 }

@@ -36,6 +36,11 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 /// The bytes are taken from the stream without being copied anywhere.
 const MSG_TRUNC: i32 = 0x20;
 
+/// Slots of [`SCRATCH`], one for each of the programs that may be attached together.
+const RECEIVE_SLOT: u32 = 0;
+const SEND_SLOT: u32 = 1;
+const PAGE_SLOT: u32 = 2;
+
 /// Loads two words of a program's context, at byte offsets that stand in the instructions.
 macro_rules! context_pair {
     ($ctx:ident, $first:literal, $second:literal, $into_first:ident, $into_second:ident) => {
@@ -55,14 +60,14 @@ macro_rules! context_pair {
 fn tap_recv_tp(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
-    operation(sk, ctx.arg(1), ctx.arg(2), direction::RECEIVE)
+    operation(sk, ctx.arg(1), ctx.arg(2), direction::RECEIVE, RECEIVE_SLOT)
 }
 
 #[btf_tracepoint(function = "sock_send_length")]
 fn tap_send_tp(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the hook's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
-    operation(sk, ctx.arg(1), 0, direction::SEND)
+    operation(sk, ctx.arg(1), 0, direction::SEND, SEND_SLOT)
 }
 
 #[fexit(function = "tcp_recvmsg")]
@@ -78,7 +83,7 @@ fn tap_recv_fexit(ctx: FExitContext) -> i32 {
         5 => context_pair!(ctx, "24", "40", flags, ret),
         _ => context_pair!(ctx, "24", "32", flags, ret),
     }
-    operation(sk, ret as i32, flags as i32, direction::RECEIVE)
+    operation(sk, ret as i32, flags as i32, direction::RECEIVE, RECEIVE_SLOT)
 }
 
 #[fexit(function = "tcp_sendmsg")]
@@ -86,7 +91,7 @@ fn tap_send_fexit(ctx: FExitContext) -> i32 {
     // SAFETY: the function's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
     // The return value follows the three arguments.
-    operation(sk, ctx.arg(3), 0, direction::SEND)
+    operation(sk, ctx.arg(3), 0, direction::SEND, SEND_SLOT)
 }
 
 /// sendfile and splice before 6.5, which came past `tcp_sendmsg`:
@@ -96,12 +101,12 @@ fn tap_page_fexit(ctx: FExitContext) -> i32 {
     // SAFETY: the function's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
     // The return value follows the five arguments.
-    operation(sk, ctx.arg(5), 0, direction::SEND)
+    operation(sk, ctx.arg(5), 0, direction::SEND, PAGE_SLOT)
 }
 
 /// One send or receive that returned `ret`. Always returns 0.
 #[inline(always)]
-fn operation(sk: Sock, ret: i32, flags: i32, direction: u8) -> i32 {
+fn operation(sk: Sock, ret: i32, flags: i32, direction: u8, slot: u32) -> i32 {
     if ret < 0 || !sk.is_tcp() {
         return 0;
     }
@@ -111,12 +116,12 @@ fn operation(sk: Sock, ret: i32, flags: i32, direction: u8) -> i32 {
     if flags & OUTSIDE_THE_STREAM != 0 || (ret == 0 && direction == direction::SEND) {
         return 0;
     }
-    report(sk, caller, ret as u32, flags, direction);
+    report(sk, caller, ret as u32, flags, direction, slot);
     0
 }
 
 #[inline(always)]
-fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8) {
+fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8, slot: u32) {
     let cookie = sk.cookie();
     let Some(state) = connection(cookie) else {
         count(KernelDrop::ConnStateFull);
@@ -131,17 +136,21 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8) {
         count(KernelDrop::NotTcpSock);
         return;
     };
-    let Some(scratch) = SCRATCH.get_ptr_mut(u32::from(direction)) else {
+    let Some(scratch) = SCRATCH.get_ptr_mut(slot) else {
         return;
     };
     state.seen = 1;
+    let (read_seq, write_seq) = (tcp.read_seq(), tcp.write_seq());
     let mut arrival_ns = 0;
-    let seq = if direction == direction::RECEIVE {
-        arrival_ns = state.arrival_ns;
+    let (seq, other_seq) = if direction == direction::RECEIVE {
+        let seq = read_seq.wrapping_sub(total);
+        if state.arrival_seq == seq {
+            arrival_ns = state.arrival_ns;
+        }
         state.arrival_ns = 0;
-        tcp.read_seq().wrapping_sub(total)
+        (seq, write_seq)
     } else {
-        tcp.write_seq().wrapping_sub(total)
+        (write_seq.wrapping_sub(total), read_seq)
     };
     if state.direction != direction {
         state.direction = direction;
@@ -172,12 +181,13 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8) {
             conn: sk.conn_key(cookie),
             arrival_ns,
             seq,
+            other_seq,
             total_bytes: total,
             head_bytes: captured.head as u16,
             tail_bytes: captured.tail as u16,
             direction,
             capture: captured.how,
-            _pad: [0; 2],
+            _pad: [0; 6],
         });
     }
     let mut len = captured.head + captured.tail;
@@ -201,15 +211,7 @@ fn connection(cookie: u64) -> Option<*mut ConnState> {
     if let Some(state) = CONNS.get_ptr_mut(cookie) {
         return Some(state);
     }
-    let fresh = ConnState {
-        arrival_ns: 0,
-        head_left: 0,
-        direction: ConnState::NO_DIRECTION,
-        ignored: 0,
-        seen: 0,
-        _pad: 0,
-    };
     // A failure shows as a missing entry right below.
-    let _: Result<(), _> = CONNS.insert(cookie, fresh, 0);
+    let _: Result<(), _> = CONNS.insert(cookie, ConnState::FRESH, 0);
     CONNS.get_ptr_mut(cookie)
 }

@@ -16,14 +16,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Warns of losses of the kernel side, at a limited rate.
 pub struct Reporter {
     kernel_drops: Drops,
+    /// Name and descriptor of each attached program.
+    programs: Vec<(&'static str, i32)>,
     reported: HashMap<&'static str, u64>,
     looked: Instant,
 }
 
 impl Reporter {
     /// Nothing reported yet.
-    pub fn new(kernel_drops: Drops) -> Self {
-        Self { kernel_drops, reported: HashMap::new(), looked: Instant::now() }
+    pub fn new(kernel_drops: Drops, programs: Vec<(&'static str, i32)>) -> Self {
+        Self { kernel_drops, programs, reported: HashMap::new(), looked: Instant::now() }
     }
 
     /// Looks, if it is time to.
@@ -57,6 +59,20 @@ impl Reporter {
                 return;
             }
         };
+        for (program, descriptor) in &self.programs {
+            let count = skipped_runs(*descriptor);
+            let before = self.reported.insert(program, count).unwrap_or(0);
+            if count > before {
+                // Two events at once on one processor, in one program.
+                warn!(
+                    cause = "program_skipped",
+                    program,
+                    lost = count - before,
+                    total = count,
+                    "kernel side lost"
+                );
+            }
+        }
         for (cause, count) in drops {
             let before = self.reported.insert(cause.name(), count).unwrap_or(0);
             if count > before {
@@ -70,6 +86,16 @@ impl Reporter {
             }
         }
     }
+}
+
+/// How often the kernel skipped a program because it was running already on that processor (`recursion_misses` in the
+/// descriptor's fdinfo, since 5.12); 0 where that cannot be read.
+fn skipped_runs(descriptor: i32) -> u64 {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")) else { return 0 };
+    text.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn remedy(cause: KernelDrop) -> &'static str {

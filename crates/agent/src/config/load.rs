@@ -202,6 +202,11 @@ fn read_http(reader: &mut Reader<'_>) -> HttpSettings {
         routes,
         sensitive_query_add: reader.words(&["OTEL_EBPF_SENSITIVE_QUERY_PARAMS_ADD"], ""),
         sensitive_query_remove: reader.words(&["OTEL_EBPF_SENSITIVE_QUERY_PARAMS_REMOVE"], ""),
+        known_methods: reader
+            .layers
+            .environment
+            .get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
+            .map(str::to_owned),
         queue_threshold: reader
             .duration(&["OTEL_EBPF_QUEUE_THRESHOLD"], "")
             .map_or_else(QueueThreshold::default, QueueThreshold),

@@ -127,11 +127,6 @@ impl Selection {
         }
         self.rules.iter().find(|rule| rule.matches(facts))
     }
-
-    /// Whether a rule depends on listening ports, so that a process may come to match when it starts to listen.
-    pub fn depends_on_ports(&self) -> bool {
-        self.rules.iter().chain(&self.exclude).any(|rule| !rule.open_ports.is_empty())
-    }
 }
 
 #[cfg(test)]

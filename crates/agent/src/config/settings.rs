@@ -73,6 +73,8 @@ pub struct HttpSettings {
     pub sensitive_query_add: Vec<String>,
     /// Query parameters of the built-in list whose values may leave the agent.
     pub sensitive_query_remove: Vec<String>,
+    /// Methods that are reported by name in place of the conventions' list, separated by commas.
+    pub known_methods: Option<String>,
     /// How long a request must wait before the wait is worth the spans `in queue` and `processing`.
     pub queue_threshold: QueueThreshold,
 }

@@ -17,9 +17,9 @@ use super::yaml::{Entry, text_of};
 const GLOB_ACCEPTED: &str = "a glob such as */frontend, with *, ?, [abc] and {a,b}";
 const PIDS_ACCEPTED: &str = "process ids such as 4711,4712";
 
-/// Agents and collectors, whose own traffic nobody means to trace (OBI's default, and this agent).
-const DEFAULT_EXCLUDE: &str =
-    "{*/otel-ebpf-agent,otel-ebpf-agent,*/obi,obi,*/beyla,beyla,*otelcol,*otelcol-contrib,*otelcol-[!/]*}";
+/// Agents and collectors, whose own traffic nobody means to trace (OBI's default, and this agent), and Docker's proxy, which
+/// listens on the ports that containers publish and would pass for every one of them.
+const DEFAULT_EXCLUDE: &str = "{*/otel-ebpf-agent,otel-ebpf-agent,*/docker-proxy,docker-proxy,*/obi,obi,*/beyla,beyla,*otelcol,*otelcol-contrib,*otelcol-[!/]*}";
 
 const INSTRUMENT: &str = "discovery.instrument";
 const EXCLUDE: &str = "discovery.exclude_instrument";

@@ -26,6 +26,9 @@ pub use resource::DISTRO;
 /// How long a process that ended is remembered: its connections end after it does.
 const REMEMBER_ENDED: Duration = Duration::from_secs(5);
 
+/// Time between two looks whether every traced process is still there.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// Processes remembered as not to be traced. What they sent before they were looked at arrives right after.
 const REFUSED_MAX: usize = 4096;
 
@@ -76,6 +79,7 @@ pub struct Targets {
     /// Looked at since they began their program, and not to be traced.
     refused: HashSet<u32>,
     ended: Vec<(u32, Instant)>,
+    swept: Instant,
 }
 
 impl Targets {
@@ -108,6 +112,7 @@ impl Targets {
             known: HashMap::new(),
             refused: HashSet::new(),
             ended: Vec::new(),
+            swept: Instant::now(),
         })
     }
 
@@ -140,6 +145,7 @@ impl Targets {
         match event.what {
             what::FORK => {
                 self.ended.retain(|(ended, _)| *ended != pid);
+                self.refused.remove(&pid);
                 let origin = match self.known.get(&event.parent_tgid) {
                     Some(Target::Known(origin, _) | Target::Child(origin)) => Some(Arc::clone(origin)),
                     None => None,
@@ -173,15 +179,21 @@ impl Targets {
                 if self.known.contains_key(&pid) {
                     self.ended.push((pid, Instant::now()));
                 } else {
-                    // The event by which it would have been let go was lost.
-                    self.forget_if(pid, target::PROVISIONAL | target::INHERITED);
+                    // The event by which it would have been taken up or let go was lost.
+                    self.refused.remove(&pid);
+                    self.forget_in_kernel(pid);
                 }
             }
         }
     }
 
-    /// Forgets processes that ended a while ago.
+    /// Forgets processes that ended a while ago, and now and then those of whose end the event was lost.
     pub fn tick(&mut self) {
+        if self.swept.elapsed() >= SWEEP_EVERY {
+            self.swept = Instant::now();
+            let known: Vec<u32> = self.known.keys().copied().collect();
+            known.into_iter().for_each(|pid| self.forget_ended(pid));
+        }
         if self.ended.is_empty() {
             return;
         }
@@ -194,14 +206,22 @@ impl Targets {
             !is_due
         });
         for pid in due {
-            // The main thread may have ended before the others.
-            if proc::has_ended(pid) {
-                self.known.remove(&pid);
-                self.forget_in_kernel(pid);
-                debug!(pid, "process ended");
-            } else {
-                self.ended.push((pid, Instant::now()));
-            }
+            self.forget_ended(pid);
+            // The main thread may have ended before the others; the next sweep looks again.
+        }
+    }
+
+    /// Forgets a process if it is gone.
+    fn forget_ended(&mut self, pid: u32) {
+        let start_ticks = match self.known.get(&pid) {
+            Some(Target::Known(origin, _)) => origin.process.start_ticks,
+            Some(Target::Child(_)) => 0,
+            None => return,
+        };
+        if proc::has_ended(pid, start_ticks) {
+            self.known.remove(&pid);
+            self.forget_in_kernel(pid);
+            debug!(pid, "process ended");
         }
     }
 
@@ -210,7 +230,7 @@ impl Targets {
         match self.known.get(&pid)? {
             Target::Known(_, traced) => Some(traced.clone()),
             Target::Child(origin) => {
-                let process = ProcessInfo { pid, ..origin.process.clone() };
+                let process = ProcessInfo { pid, start_ticks: 0, ..origin.process.clone() };
                 let origin = Arc::new(Origin { process, environment: origin.environment.clone() });
                 let traced = self.describe(&origin);
                 self.known.insert(pid, Target::Known(origin, traced.clone()));

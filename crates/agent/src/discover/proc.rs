@@ -16,6 +16,9 @@ use procfs::{
 pub struct ProcessInfo {
     /// Process id.
     pub pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of proc_pid_stat(5)); 0 where not known. With the process id
+    /// it names a process for good.
+    pub start_ticks: u64,
     /// Path of the executable, in the process's own mount namespace; empty where it cannot be read.
     pub exe_path: String,
     /// Arguments, the program's name first.
@@ -57,9 +60,10 @@ pub fn read(pid: u32, listeners: &mut Listeners) -> Option<ProcessInfo> {
         return None;
     }
     let exe_path = exe_path.strip_suffix(" (deleted)").map(str::to_owned).unwrap_or(exe_path);
+    let start_ticks = process.stat().map_or(0, |stat| stat.starttime);
     let listening_ports = ports(&process, listeners);
     let in_container = pid_namespace(&process) != Process::myself().ok().and_then(|own| pid_namespace(&own));
-    Some(ProcessInfo { pid, exe_path, args, listening_ports, in_container })
+    Some(ProcessInfo { pid, start_ticks, exe_path, args, listening_ports, in_container })
 }
 
 /// Every process that there is.
@@ -79,10 +83,11 @@ pub fn otel_environment(pid: u32) -> HashMap<String, String> {
         .collect()
 }
 
-/// Whether no thread of the process runs any more.
-pub fn has_ended(pid: u32) -> bool {
+/// Whether no thread of the process runs any more, or its id is another's by now. `start_ticks` of 0 stands for any.
+pub fn has_ended(pid: u32, start_ticks: u64) -> bool {
     let Ok(process) = open(pid) else { return true };
     match process.stat() {
+        Ok(stat) if start_ticks != 0 && stat.starttime != start_ticks => true,
         // The main thread may have ended before the others.
         Ok(stat) if matches!(stat.state, 'Z' | 'X') => {
             process.tasks().map_or(true, |tasks| tasks.flatten().count() <= 1)
@@ -138,13 +143,14 @@ mod tests {
         assert!(info.listening_ports.contains(&port), "{info:?}");
         assert!(!info.exe_path.is_empty() && !info.args.is_empty());
         assert!(!info.in_container);
-        assert!(!has_ended(std::process::id()));
+        assert!(!has_ended(std::process::id(), info.start_ticks));
+        assert!(has_ended(std::process::id(), info.start_ticks + 1), "another process of that id");
     }
 
     #[test]
     fn a_process_that_does_not_exist_has_ended() {
         assert!(read(u32::MAX, &mut Listeners::default()).is_none());
-        assert!(has_ended(u32::MAX));
+        assert!(has_ended(u32::MAX, 0));
         assert!(otel_environment(u32::MAX).is_empty());
     }
 }

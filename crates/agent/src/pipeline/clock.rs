@@ -12,7 +12,7 @@ pub struct Clock {
     boot_unix_ns: u64,
 }
 
-/// Drift and steps of the wall clock below this are followed only when the pipeline is idle enough not to notice.
+/// Drift and steps of the wall clock up to this are not followed: spans would lose their distances for nothing.
 const STEP: Duration = Duration::from_millis(5);
 
 impl Clock {

@@ -6,7 +6,7 @@ use opentelemetry::{
 };
 use otel_ebpf_events::SocketEvent;
 
-use super::{endpoint, span::Draft};
+use super::{endpoint, errno::error_type, span::Draft};
 use crate::semconv;
 
 /// Tells a failed connect as a client span named `CONNECT`.
@@ -18,29 +18,24 @@ pub fn tell(event: &SocketEvent) -> Draft {
         KeyValue::new(semconv::SERVER_PORT, i64::from(peer.port)),
         KeyValue::new(semconv::NETWORK_PEER_ADDRESS, address),
         KeyValue::new(semconv::NETWORK_PEER_PORT, i64::from(peer.port)),
-        KeyValue::new(semconv::ERROR_TYPE, error_type(event.error)),
+        KeyValue::new(semconv::ERROR_TYPE, reason(event)),
     ];
     Draft {
         kind: SpanKind::Client,
         name: "CONNECT".into(),
-        start_ns: event.start_ns,
+        start_ns: event.since_ns,
         end_ns: event.header.ktime_ns,
         attributes,
         status: Status::error(""),
     }
 }
 
-/// The name of what the kernel left on the socket. Without an error the process itself gave up.
-fn error_type(errno: u32) -> &'static str {
-    match i32::try_from(errno).unwrap_or(0) {
+/// Why it failed. Without an error on the socket the call failed before it sent anything, which leaves the connection
+/// without a port of its own, or the process gave up.
+fn reason(event: &SocketEvent) -> &'static str {
+    match event.error {
+        0 if event.conn.local_port == 0 => error_type(libc::EADDRNOTAVAIL as u32),
         0 => "cancelled",
-        libc::ECONNREFUSED => "connection_refused",
-        libc::ECONNRESET => "connection_reset",
-        libc::ETIMEDOUT => "timeout",
-        libc::EHOSTUNREACH => "host_unreachable",
-        libc::ENETUNREACH => "network_unreachable",
-        libc::EHOSTDOWN => "host_down",
-        libc::ECONNABORTED => "connection_aborted",
-        _ => "_OTHER",
+        error => error_type(error),
     }
 }

@@ -9,6 +9,8 @@ pub struct Forwarded<'a> {
     pub client: Option<&'a str>,
     /// The host the client asked for.
     pub host: Option<&'a str>,
+    /// The scheme the client used.
+    pub scheme: Option<&'a str>,
 }
 
 impl<'a> Forwarded<'a> {
@@ -22,6 +24,10 @@ impl<'a> Forwarded<'a> {
             host: standard
                 .and_then(|value| parameter(value, "host"))
                 .or_else(|| request.x_forwarded_host.as_deref().and_then(first)),
+            scheme: standard
+                .and_then(|value| parameter(value, "proto"))
+                .or_else(|| request.x_forwarded_proto.as_deref().and_then(first))
+                .filter(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())),
         }
     }
 }

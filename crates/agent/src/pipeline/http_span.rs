@@ -10,13 +10,14 @@ use opentelemetry::{
 use otel_ebpf_events::ConnKey;
 use otel_ebpf_protocols::{
     http1::{Exchange, ExchangeEnd, Role, Version},
-    method::method_for_span,
+    method::KnownMethods,
     redact::Redactor,
     url,
 };
 
 use super::{
     Meta, endpoint,
+    errno::error_type,
     forwarded::{self, Forwarded},
     span::Draft,
 };
@@ -29,6 +30,8 @@ const SCHEME: &str = "http";
 pub struct HttpSpans {
     /// Query parameters whose values never leave the agent.
     pub redactor: Redactor,
+    /// Methods that are reported by name.
+    pub methods: KnownMethods,
     /// Shortest wait that makes `in queue` and `processing` spans, in nanoseconds.
     pub queue_threshold_ns: u64,
 }
@@ -42,26 +45,46 @@ pub struct ExchangeSpans {
 }
 
 impl HttpSpans {
-    /// Tells an exchange as spans. `route` is the low-cardinality route, where there is evidence for one.
-    pub fn tell(&self, exchange: &Exchange<Meta>, conn: &ConnKey, route: Option<String>) -> ExchangeSpans {
+    /// Tells an exchange as spans. `route` is the low-cardinality route, where there is evidence for one; `errno` what the
+    /// end of the connection left on the socket, for an exchange that this ended.
+    pub fn tell(
+        &self,
+        exchange: &Exchange<Meta>,
+        conn: &ConnKey,
+        route: Option<String>,
+        errno: u32,
+    ) -> ExchangeSpans {
         match exchange.role {
-            Role::Server => self.server(exchange, conn, route),
-            Role::Client => ExchangeSpans { main: self.client(exchange, conn), children: Vec::new() },
+            Role::Server => self.server(exchange, conn, route, errno),
+            Role::Client => ExchangeSpans { main: self.client(exchange, conn, errno), children: Vec::new() },
         }
     }
 
-    fn server(&self, exchange: &Exchange<Meta>, conn: &ConnKey, route: Option<String>) -> ExchangeSpans {
+    fn server(
+        &self,
+        exchange: &Exchange<Meta>,
+        conn: &ConnKey,
+        route: Option<String>,
+        errno: u32,
+    ) -> ExchangeSpans {
         let request = &exchange.request;
-        let arrival = Some(exchange.request_meta.arrival_ns)
-            .filter(|arrival| *arrival != 0 && *arrival <= exchange.request_start_ns);
+        let meta = &exchange.request_meta;
+        // The time is that of the first byte read together with others: it is this request's if it begins there.
+        let arrival = Some(meta.arrival_ns).filter(|arrival| {
+            *arrival != 0 && meta.seq == exchange.request_seq && *arrival <= exchange.request_start_ns
+        });
         let start_ns = arrival.unwrap_or(exchange.request_start_ns);
         let end_ns = end_of(exchange);
 
-        let method = method_for_span(&request.method);
+        let method = self.methods.for_span(&request.method);
         let mut attributes = common(exchange, &method);
         let target = url::split_target(request);
         let forwarded = Forwarded::of(request);
-        push(&mut attributes, semconv::URL_SCHEME, target.scheme.unwrap_or(SCHEME).to_owned());
+        let scheme = forwarded.scheme.or(target.scheme).unwrap_or(SCHEME).to_ascii_lowercase();
+        let local = endpoint::local(conn);
+        let named = [forwarded.host, target.authority, request.host.as_deref()];
+        server_attributes(&mut attributes, &named, &scheme, local);
+        push(&mut attributes, semconv::URL_SCHEME, scheme);
         push(&mut attributes, semconv::URL_PATH, target.path.to_owned());
         if let Some(query) = target.query {
             push(&mut attributes, semconv::URL_QUERY, self.redactor.query(query).into_owned());
@@ -69,16 +92,6 @@ impl HttpSpans {
         if let Some(route) = &route {
             push(&mut attributes, semconv::HTTP_ROUTE, route.clone());
         }
-
-        let local = endpoint::local(conn);
-        let named =
-            forwarded.host.or(target.authority).or(request.host.as_deref()).filter(|host| !host.is_empty());
-        let (host, port) = named.map_or((None, None), |named| {
-            let (host, port) = url::host_port(named);
-            (Some(host.to_owned()).filter(|host| !host.is_empty()), port)
-        });
-        push(&mut attributes, semconv::SERVER_ADDRESS, host.unwrap_or_else(|| local.address.to_string()));
-        push(&mut attributes, semconv::SERVER_PORT, i64::from(port.unwrap_or(local.port)));
 
         let peer = endpoint::remote(conn);
         match forwarded.client {
@@ -98,7 +111,7 @@ impl HttpSpans {
         let start_source = if arrival.is_some() { "arrival" } else { "read" };
         push(&mut attributes, semconv::EBPF_START_SOURCE, start_source);
 
-        let status = self.status(exchange, 500, &mut attributes);
+        let status = status(exchange, 500, errno, &mut attributes);
         let main = Draft {
             kind: SpanKind::Server,
             name: name(method.method, route),
@@ -117,9 +130,9 @@ impl HttpSpans {
         ExchangeSpans { main, children }
     }
 
-    fn client(&self, exchange: &Exchange<Meta>, conn: &ConnKey) -> Draft {
+    fn client(&self, exchange: &Exchange<Meta>, conn: &ConnKey, errno: u32) -> Draft {
         let request = &exchange.request;
-        let method = method_for_span(&request.method);
+        let method = self.methods.for_span(&request.method);
         let mut attributes = common(exchange, &method);
         let peer = endpoint::remote(conn);
         let target = url::split_target(request);
@@ -129,16 +142,11 @@ impl HttpSpans {
         }
         push(&mut attributes, semconv::URL_SCHEME, target.scheme.unwrap_or(SCHEME).to_owned());
 
-        let named = target.authority.or(request.host.as_deref()).filter(|host| !host.is_empty());
-        let (host, port) = named.map_or((None, None), |named| {
-            let (host, port) = url::host_port(named);
-            (Some(host.to_owned()).filter(|host| !host.is_empty()), port)
-        });
-        push(&mut attributes, semconv::SERVER_ADDRESS, host.unwrap_or_else(|| peer.address.to_string()));
-        push(&mut attributes, semconv::SERVER_PORT, i64::from(port.unwrap_or(peer.port)));
+        let named = [target.authority, request.host.as_deref()];
+        server_attributes(&mut attributes, &named, target.scheme.unwrap_or(SCHEME), peer);
         peer_attributes(&mut attributes, peer);
 
-        let status = self.status(exchange, 400, &mut attributes);
+        let status = status(exchange, 400, errno, &mut attributes);
         Draft {
             kind: SpanKind::Client,
             name: name(method.method, None),
@@ -148,24 +156,48 @@ impl HttpSpans {
             status,
         }
     }
+}
 
-    /// Status of the span, and `error.type` where it is an error: a status code of at least `error_from`, or an exchange
-    /// that did not come to its end.
-    fn status(&self, exchange: &Exchange<Meta>, error_from: u16, attributes: &mut Vec<KeyValue>) -> Status {
-        let error: Cow<'static, str> = match exchange.outcome {
-            ExchangeEnd::Complete | ExchangeEnd::Upgraded => match &exchange.response {
+/// Status of the span, and `error.type` where it is an error: a status code of at least `error_from`, or an exchange that
+/// did not come to its end.
+fn status(exchange: &Exchange<Meta>, error_from: u16, errno: u32, attributes: &mut Vec<KeyValue>) -> Status {
+    let error: Cow<'static, str> = match exchange.outcome {
+        // A server may answer before it has the whole request, and close: the answer is what counts.
+        ExchangeEnd::Complete | ExchangeEnd::Upgraded | ExchangeEnd::RequestCutShort => {
+            match &exchange.response {
                 Some(response) if response.status >= error_from => response.status.to_string().into(),
-                _ => return Status::Unset,
-            },
-            ExchangeEnd::RequestCutShort => "request_cut_short".into(),
-            ExchangeEnd::ResponseCutShort => "response_cut_short".into(),
-            ExchangeEnd::NoResponse => "no_response".into(),
-            ExchangeEnd::Reset => "connection_reset".into(),
-        };
-        attributes.push(KeyValue::new(semconv::ERROR_TYPE, error));
-        // The conventions want a description only where `error.type` and the status code say too little.
-        Status::error("")
-    }
+                Some(_) => return Status::Unset,
+                None => "no_response".into(),
+            }
+        }
+        ExchangeEnd::ResponseCutShort => "response_cut_short".into(),
+        ExchangeEnd::NoResponse => "no_response".into(),
+        ExchangeEnd::Reset if errno == 0 => "connection_reset".into(),
+        ExchangeEnd::Reset => error_type(errno).into(),
+    };
+    attributes.push(KeyValue::new(semconv::ERROR_TYPE, error));
+    // The conventions want a description only where `error.type` and the status code say too little.
+    Status::error("")
+}
+
+/// `server.address` and `server.port`, both from the first name given, or both from the socket. A name without a port
+/// means the scheme's own.
+fn server_attributes(
+    attributes: &mut Vec<KeyValue>,
+    named: &[Option<&str>],
+    scheme: &str,
+    socket: endpoint::Endpoint,
+) {
+    let name = named.iter().flatten().map(|name| url::host_port(name)).find(|(host, _)| !host.is_empty());
+    let (address, port) = match name {
+        Some((host, port)) => {
+            let default = if scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+            (host.to_owned(), port.unwrap_or(default))
+        }
+        None => (socket.address.to_string(), socket.port),
+    };
+    push(attributes, semconv::SERVER_ADDRESS, address);
+    push(attributes, semconv::SERVER_PORT, i64::from(port));
 }
 
 /// `{method} {route}`, or the method alone; `HTTP` for a method that is not known.

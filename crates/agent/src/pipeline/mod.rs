@@ -4,8 +4,10 @@ mod clock;
 mod connect_span;
 mod counters;
 mod endpoint;
+mod errno;
 mod forwarded;
 mod http_span;
+mod order;
 mod route;
 mod sampler;
 mod span;
@@ -21,12 +23,14 @@ use otel_ebpf_events::{
 };
 use otel_ebpf_protocols::{
     http1::{CloseKind, Connection, Direction, Limits, Op, Outcome, Role, State},
+    method::KnownMethods,
     redact::Redactor,
 };
 
 pub use clock::Clock;
 pub use counters::Counters;
 use http_span::HttpSpans;
+use order::Order;
 use route::Router;
 pub use sampler::samples_root;
 use span::{Draft, Identity};
@@ -40,8 +44,10 @@ pub struct Meta {
     pub tgid: u32,
     /// Thread that did it.
     pub tid: u32,
-    /// When the bytes reached the socket, `CLOCK_MONOTONIC` ns; 0 where not known.
+    /// When the first of its bytes reached the socket, `CLOCK_MONOTONIC` ns; 0 where not known.
     pub arrival_ns: u64,
+    /// TCP sequence number of that byte.
+    pub seq: u32,
 }
 
 /// A finished span and the process it belongs to.
@@ -57,8 +63,7 @@ pub struct Finished {
 struct Tracked {
     engine: Connection<Meta>,
     conn: ConnKey,
-    /// The process of the last operation.
-    tgid: u32,
+    order: Order,
 }
 
 /// A response without a visible end is taken as ended after this quiet time.
@@ -82,6 +87,8 @@ pub struct Pipeline {
     finished: Vec<Finished>,
     /// Cookies on which nothing can become a span any more.
     ignorable: Vec<u64>,
+    /// Cookies of connections on which a receive waits for a send.
+    waiting: HashSet<u64>,
     swept_ns: u64,
 }
 
@@ -91,11 +98,13 @@ impl Pipeline {
         let mut redactor = Redactor::default();
         http.sensitive_query_add.iter().for_each(|name| redactor.add(name));
         http.sensitive_query_remove.iter().for_each(|name| redactor.remove(name));
+        let methods =
+            http.known_methods.as_deref().map_or_else(KnownMethods::default, KnownMethods::from_list);
         let queue_threshold_ns = u64::try_from(http.queue_threshold.0.as_nanos()).unwrap_or(u64::MAX);
         Self {
             connections: HashMap::new(),
             clock,
-            http: HttpSpans { redactor, queue_threshold_ns },
+            http: HttpSpans { redactor, methods, queue_threshold_ns },
             router: Router::new(&http.routes),
             scope,
             ids: RandomIdGenerator::default(),
@@ -103,6 +112,7 @@ impl Pipeline {
             outcomes: Vec::new(),
             finished: Vec::new(),
             ignorable: Vec::new(),
+            waiting: HashSet::new(),
             swept_ns: 0,
         }
     }
@@ -147,6 +157,7 @@ impl Pipeline {
         let cookie = event.conn.cookie;
         let now_ns = event.header.ktime_ns;
         if event.total_bytes == 0 {
+            self.release(cookie);
             // A client that reads the end of the stream gets no more of a response; a server may still answer.
             self.end(cookie, now_ns, Role::Client);
             return;
@@ -154,23 +165,18 @@ impl Pipeline {
         let tracked = self.connections.entry(cookie).or_insert_with(|| Tracked {
             engine: Connection::new(Limits::default()),
             conn: event.conn,
-            tgid: event.header.tgid,
+            order: Order::default(),
         });
-        tracked.tgid = event.header.tgid;
-        let op = Op {
-            direction: if event.direction == direction::SEND { Direction::Send } else { Direction::Receive },
-            at_ns: now_ns,
-            seq: event.seq,
-            total_bytes: event.total_bytes,
-            head,
-            tail,
-            meta: Meta { tgid: event.header.tgid, tid: event.header.tid, arrival_ns: event.arrival_ns },
-        };
-        tracked.engine.feed(op, &mut self.outcomes);
-        if matches!(tracked.engine.state(), State::Foreign | State::Upgraded) {
+        let Tracked { engine, order, .. } = tracked;
+        let outcomes = &mut self.outcomes;
+        order.put(event, head, tail, |event, head, tail| feed(engine, event, head, tail, outcomes));
+        if order.is_waiting() {
+            self.waiting.insert(cookie);
+        }
+        if matches!(engine.state(), State::Foreign | State::Upgraded) {
             self.ignorable.push(cookie);
         }
-        self.settle(cookie);
+        self.settle(cookie, 0);
     }
 
     /// A connection changed its state.
@@ -185,8 +191,9 @@ impl Pipeline {
             // A server that sends no more cannot answer; a client that sends no more still waits for its response.
             what::SEND_CLOSED => self.end(event.conn.cookie, now_ns, Role::Server),
             _ => {
+                let ended_ns = if event.since_ns == 0 { now_ns } else { event.since_ns };
                 let how = if event.error == 0 { CloseKind::Fin } else { CloseKind::Reset };
-                self.close(event.conn.cookie, now_ns, how);
+                self.close(event.conn.cookie, ended_ns, how, event.error);
                 self.connections.remove(&event.conn.cookie);
             }
         }
@@ -194,6 +201,12 @@ impl Pipeline {
 
     /// Does what time alone brings about: ends of responses that cannot be seen, and forgetting. `now_ns` is kernel time.
     pub fn tick(&mut self, now_ns: u64) {
+        let due: Vec<u64> =
+            self.waiting.iter().copied().filter(|cookie| self.is_due(*cookie, now_ns)).collect();
+        for cookie in due {
+            self.waiting.remove(&cookie);
+            self.release(cookie);
+        }
         if now_ns < self.swept_ns.saturating_add(SWEEP_EVERY_NS) {
             return;
         }
@@ -216,7 +229,7 @@ impl Pipeline {
         }
         for (cookie, outcome) in touched {
             self.outcomes.push(outcome);
-            self.settle(cookie);
+            self.settle(cookie, 0);
         }
         self.connections.retain(|cookie, _| !forgotten.contains(cookie));
         if self.connections.capacity() > 4 * self.connections.len() + 1024 {
@@ -228,27 +241,59 @@ impl Pipeline {
     pub fn finish(&mut self, now_ns: u64) {
         let cookies: Vec<u64> = self.connections.keys().copied().collect();
         for cookie in cookies {
-            self.close(cookie, now_ns, CloseKind::Forgotten);
+            self.close(cookie, now_ns, CloseKind::Forgotten, 0);
         }
         self.connections.clear();
+    }
+
+    /// Connections on which an exchange has been open for long without a byte. The kernel side knows whether they are
+    /// still there; the word of their end may have been lost.
+    pub fn silent_since(&self, before_ns: u64) -> Vec<u64> {
+        let silent = |tracked: &Tracked| {
+            tracked.engine.has_open_exchange() && tracked.engine.last_activity_ns() < before_ns
+        };
+        self.connections.iter().filter(|(_, tracked)| silent(tracked)).map(|(cookie, _)| *cookie).collect()
+    }
+
+    /// Gives up a connection whose end was not seen: what is open on it is counted as unfinished.
+    pub fn forget(&mut self, cookie: u64, now_ns: u64) {
+        self.close(cookie, now_ns, CloseKind::Forgotten, 0);
+        self.connections.remove(&cookie);
+    }
+
+    /// Whether what waits on a connection should wait no longer; true as well where nothing does.
+    fn is_due(&self, cookie: u64, now_ns: u64) -> bool {
+        self.connections
+            .get(&cookie)
+            .is_none_or(|tracked| !tracked.order.is_waiting() || tracked.order.is_overdue(now_ns))
+    }
+
+    /// Passes on what waits for a send that does not come.
+    fn release(&mut self, cookie: u64) {
+        if let Some(Tracked { engine, order, .. }) = self.connections.get_mut(&cookie) {
+            let outcomes = &mut self.outcomes;
+            order.release(|event, head, tail| feed(engine, event, head, tail, outcomes));
+            self.settle(cookie, 0);
+        }
     }
 
     /// Closes a connection if the process has this role on it.
     fn end(&mut self, cookie: u64, now_ns: u64, role: Role) {
         if self.connections.get(&cookie).is_some_and(|tracked| tracked.engine.role() == Some(role)) {
-            self.close(cookie, now_ns, CloseKind::Fin);
+            self.close(cookie, now_ns, CloseKind::Fin, 0);
         }
     }
 
-    fn close(&mut self, cookie: u64, now_ns: u64, how: CloseKind) {
+    fn close(&mut self, cookie: u64, now_ns: u64, how: CloseKind, errno: u32) {
+        self.release(cookie);
         if let Some(tracked) = self.connections.get_mut(&cookie) {
             tracked.engine.close(now_ns, how, &mut self.outcomes);
-            self.settle(cookie);
+            self.settle(cookie, errno);
         }
     }
 
-    /// Turns what the engine of a connection said into spans and counts.
-    fn settle(&mut self, cookie: u64) {
+    /// Turns what the engine of a connection said into spans and counts. `errno` is what the end of the connection left.
+    fn settle(&mut self, cookie: u64, errno: u32) {
         if self.outcomes.is_empty() {
             return;
         }
@@ -269,7 +314,7 @@ impl Pipeline {
                         continue;
                     }
                     let route = if exchange.role == Role::Server { self.router.route(path) } else { None };
-                    let spans = self.http.tell(&exchange, &conn, route);
+                    let spans = self.http.tell(&exchange, &conn, route, errno);
                     self.root(exchange.request_meta.tgid, spans.main, spans.children);
                 }
             }
@@ -290,4 +335,29 @@ impl Pipeline {
         let identity = Identity { trace_id, span_id, parent_span_id: SpanId::INVALID };
         self.finished.push(Finished { tgid, span: main.finish(identity, &self.clock, &self.scope) });
     }
+}
+
+/// Gives one operation to an engine.
+fn feed(
+    engine: &mut Connection<Meta>,
+    event: &DataEvent,
+    head: &[u8],
+    tail: &[u8],
+    outcomes: &mut Vec<Outcome<Meta>>,
+) {
+    let op = Op {
+        direction: if event.direction == direction::SEND { Direction::Send } else { Direction::Receive },
+        at_ns: event.header.ktime_ns,
+        seq: event.seq,
+        total_bytes: event.total_bytes,
+        head,
+        tail,
+        meta: Meta {
+            tgid: event.header.tgid,
+            tid: event.header.tid,
+            arrival_ns: event.arrival_ns,
+            seq: event.seq,
+        },
+    };
+    engine.feed(op, outcomes);
 }

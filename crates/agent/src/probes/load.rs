@@ -1,10 +1,14 @@
 //! Loads the programs, chooses the tap that this kernel allows, and attaches.
 
-use std::{path::Path, time::Instant};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+    time::Instant,
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    programs::{BtfTracePoint, FExit, ProgramError},
+    programs::{BtfTracePoint, FExit, Program, ProgramError},
 };
 use otel_ebpf_events::{PAYLOAD_MAX, TapConfig};
 use tracing::{debug, warn};
@@ -73,7 +77,7 @@ fn hint(error: &aya::EbpfError) -> &'static str {
 fn remedy(error: &ProgramError) -> &'static str {
     match error {
         ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EPERM) => {
-            " (needs root, or CAP_BPF and CAP_PERFMON)"
+            " (not allowed: it needs root, or CAP_BPF and CAP_PERFMON, and a kernel that is not built or locked down against it)"
         }
         _ => "",
     }
@@ -100,6 +104,21 @@ pub struct Tap {
     pub attached: Vec<Attached>,
     /// What is missing, in words, where the kernel lacks something.
     pub degraded: Vec<String>,
+}
+
+impl Tap {
+    /// Name and descriptor of each attached program; a descriptor is valid while the tap is.
+    pub fn program_fds(&self) -> Vec<(&'static str, i32)> {
+        let fd = |attached: &Attached| {
+            let fd = match self.ebpf.program(attached.program)? {
+                Program::BtfTracePoint(program) => program.fd(),
+                Program::FExit(program) => program.fd(),
+                _ => return None,
+            };
+            Some((attached.program, fd.ok()?.as_fd().as_raw_fd()))
+        };
+        self.attached.iter().filter_map(fd).collect()
+    }
 }
 
 /// A loaded object whose programs are not attached yet.
@@ -178,12 +197,10 @@ impl Loader {
             self.types.has_tracepoint("sock_recv_length") && self.types.has_tracepoint("sock_send_length");
         if self.choice != TapChoice::Fexit {
             if has_tracepoints {
-                match self.pair(
-                    |loader| loader.tracepoint("tap_recv_tp", "sock_recv_length"),
-                    |loader| loader.tracepoint("tap_send_tp", "sock_send_length"),
-                ) {
-                    Ok(pair) => {
-                        attached.extend(pair);
+                let programs = [("tap_recv_tp", "sock_recv_length"), ("tap_send_tp", "sock_send_length")];
+                match self.together(&programs, Self::tracepoint) {
+                    Ok(programs) => {
+                        attached.extend(programs);
                         return Ok(TapChoice::Tracepoint);
                     }
                     Err(error) => refusals.push(describe(&error)),
@@ -193,15 +210,13 @@ impl Loader {
             }
         }
         if self.choice != TapChoice::Tracepoint {
-            match self.pair(
-                |loader| loader.fexit("tap_recv_fexit", "tcp_recvmsg"),
-                |loader| loader.fexit("tap_send_fexit", "tcp_sendmsg"),
-            ) {
-                Ok(pair) => {
-                    attached.extend(pair);
-                    if self.types.has_sendpage {
-                        attached.push(self.fexit("tap_page_fexit", "tcp_sendpage")?);
-                    }
+            let mut programs = vec![("tap_recv_fexit", "tcp_recvmsg"), ("tap_send_fexit", "tcp_sendmsg")];
+            if self.types.has_sendpage {
+                programs.push(("tap_page_fexit", "tcp_sendpage"));
+            }
+            match self.together(&programs, Self::fexit) {
+                Ok(programs) => {
+                    attached.extend(programs);
                     return Ok(TapChoice::Fexit);
                 }
                 Err(error) => refusals.push(describe(&error)),
@@ -210,12 +225,27 @@ impl Loader {
         Err(LoadError::NoTap(refusals.join("; ")))
     }
 
-    fn pair(
+    /// Attaches all of these programs, or none: one without the others would report everything twice beside another tap.
+    fn together(
         &mut self,
-        first: impl FnOnce(&mut Self) -> Result<Attached, LoadError>,
-        second: impl FnOnce(&mut Self) -> Result<Attached, LoadError>,
-    ) -> Result<[Attached; 2], LoadError> {
-        Ok([first(self)?, second(self)?])
+        programs: &[(&'static str, &'static str)],
+        attach: impl Fn(&mut Self, &'static str, &'static str) -> Result<Attached, LoadError>,
+    ) -> Result<Vec<Attached>, LoadError> {
+        let attached: Result<Vec<Attached>, LoadError> =
+            programs.iter().map(|(program, hook)| attach(self, program, hook)).collect();
+        if attached.is_err() {
+            for (program, _) in programs {
+                let unloaded = match self.ebpf.program_mut(program) {
+                    Some(Program::BtfTracePoint(program)) => program.unload(),
+                    Some(Program::FExit(program)) => program.unload(),
+                    _ => Ok(()),
+                };
+                if let Err(error) = unloaded {
+                    debug!(program, %error, "was not loaded");
+                }
+            }
+        }
+        attached
     }
 
     /// Arrival times make `in queue` spans; without them a request starts when it is read.
