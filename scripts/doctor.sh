@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Says what this machine offers the agent, which tap it would choose, and what will not work and why.
-# Reads only; builds nothing, loads nothing.
+# Builds nothing. It reads only, but for an agent that is built already: that one's `doctor` loads programs for a moment.
 set -euo pipefail
 
 SCRIPT_NAME=doctor.sh

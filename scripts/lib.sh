@@ -5,6 +5,8 @@ REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # What `rust-version` in Cargo.toml says, for machines where no cargo can read it yet.
 RUST_FLOOR="1.95.0"
 NODE_FLOOR="18.0.0"
+# The sections of test.sh, in the order it runs them.
+TEST_SECTIONS=(lint web rust build otlp kernel product)
 export REPO_ROOT RUST_FLOOR NODE_FLOOR
 
 # `cargo install` puts bpf-linker here, and a login shell may not have told us.
@@ -33,6 +35,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # need_cmd NAME WHERE_FROM
 need_cmd() { have "$1" || die "$1 is missing; $2"; }
+
+is_test_section() { [[ " ${TEST_SECTIONS[*]} " == *" $1 "* ]]; }
 
 is_root() { [[ $EUID -eq 0 ]]; }
 

@@ -12,7 +12,8 @@ BPF_LINKER_LLVMS=(21 22 23)
 # Package lists older than this are fetched again before anything is installed.
 APT_LISTS_MAX_AGE_MIN=1440
 
-WITH_TEST=0
+# The sections of scripts/test.sh that are to be run here; empty without --test.
+SECTIONS=()
 CHECK_ONLY=0
 LISTS_ARE_FRESH=0
 # What is missing: packages for apt-get, and lines for a person.
@@ -21,7 +22,8 @@ MANUAL=()
 
 usage() {
     cat <<'USAGE'
-Usage: scripts/setup.sh [--test] [--check] [--help]
+Usage: scripts/setup.sh [--check] [--test [SECTION...]]
+       scripts/setup.sh --help
 
 Installs what the build needs and is not there yet: a C compiler, pkg-config, curl, git, Rust 1.95 or later, an
 eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is there it does nothing.
@@ -29,7 +31,7 @@ eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is
 On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
 
   --test    also what scripts/test.sh needs: nginx, wrk, Python with venv, Chromium, shellcheck, shfmt, jq, bpftool,
-            rustfmt and clippy
+            rustfmt and clippy; with SECTIONs only what those sections of it need
   --check   install nothing; exit with 1 when something is missing
   --help    this text
 
@@ -117,6 +119,18 @@ apt_install_without_services() {
 
 # --- what is needed ---------------------------------------------------------------------------------------------
 
+# tests SECTION...: whether one of these sections is to be run here.
+tests() {
+    local section
+    for section in "$@"; do
+        if [[ " ${SECTIONS[*]} " == *" $section "* ]]; then return 0; fi
+    done
+    return 1
+}
+
+# Whether anything is compiled here: all but the user interface's own tests need that.
+builds() { [[ ${#SECTIONS[@]} -eq 0 ]] || tests lint rust build otlp kernel product; }
+
 # want COMMAND PACKAGE: asks for the package when the command is missing.
 want() {
     if have "$1"; then return 0; fi
@@ -177,19 +191,25 @@ want_npm() {
 }
 
 want_test_tools() {
-    want nginx nginx-light
-    want wrk wrk
-    want python3 python3
-    want shellcheck shellcheck
-    want shfmt shfmt
-    want jq jq
-    want ip iproute2
-    if ! have chromium && ! have chromium-browser && ! have google-chrome; then PACKAGES+=(chromium); fi
-    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
-    # Only an extra look at the kernel in one test, and Ubuntu ships it elsewhere.
-    if ! have bpftool && apt_offers bpftool; then PACKAGES+=(bpftool); fi
-    want_rust_component cargo-fmt rustfmt
-    want_rust_component cargo-clippy clippy
+    if tests lint; then
+        want shellcheck shellcheck
+        want shfmt shfmt
+        want_rust_component cargo-fmt rustfmt
+        want_rust_component cargo-clippy clippy
+    fi
+    if tests otlp kernel; then want python3 python3; fi
+    if tests otlp && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
+    if tests kernel; then
+        want nginx nginx-light
+        want wrk wrk
+        want ip iproute2
+    fi
+    if tests product; then
+        want jq jq
+        if [[ ! -x ${CHROMIUM_BIN:-/usr/bin/chromium} ]]; then PACKAGES+=(chromium); fi
+        # Only an extra look at the kernel in one test, and Ubuntu ships it elsewhere.
+        if ! have bpftool && apt_offers bpftool; then PACKAGES+=(bpftool); fi
+    fi
 }
 
 # Rust's own checkers, where the toolchain offers them; scripts/test.sh says loudly which it had to skip.
@@ -217,10 +237,15 @@ bpf_compiler_llvm() {
     printf '%s\n' "${version%%.*}"
 }
 
+bpf_linker_is_ready() {
+    local found
+    found="$(version_of bpf-linker)" && version_ge "$found" "$BPF_LINKER_VERSION"
+}
+
 # The linker is compiled against LLVM's libraries, so it comes after the packages.
 ensure_bpf_linker() {
     local wanted llvm prefix
-    if have bpf-linker; then return 0; fi
+    if bpf_linker_is_ready; then return 0; fi
     if ! rust_is_ready || ! bpf_toolchain >/dev/null; then
         MANUAL+=("bpf-linker $BPF_LINKER_VERSION, once Rust and the eBPF compiler are there")
         return 0
@@ -235,8 +260,11 @@ ensure_bpf_linker() {
         fi
         [[ $CHECK_ONLY -eq 0 ]] || break
         say "cargo install bpf-linker $BPF_LINKER_VERSION against LLVM $llvm (one to three minutes)"
-        LLVM_PREFIX="$prefix" cargo install bpf-linker --version "$BPF_LINKER_VERSION" --locked \
+        LLVM_PREFIX="$prefix" cargo install bpf-linker --version "$BPF_LINKER_VERSION" --locked --force \
             --no-default-features --features "llvm-$llvm" --quiet || die "bpf-linker did not build"
+        hash -r
+        bpf_linker_is_ready \
+            || MANUAL+=("$(command -v bpf-linker) is older than $BPF_LINKER_VERSION and found before the new one: remove it")
         return 0
     done
     MANUAL+=("bpf-linker: with the development files of LLVM $wanted or later in PREFIX, run
@@ -262,18 +290,33 @@ settle_packages() {
 }
 
 parse_arguments() {
-    local argument
+    local argument with_test=0
     for argument in "$@"; do
         case "$argument" in
-            --test) WITH_TEST=1 ;;
+            --test) with_test=1 ;;
             --check) CHECK_ONLY=1 ;;
             -h | --help)
                 usage
                 exit 0
                 ;;
-            *) usage_error "unknown argument $argument" ;;
+            -*) usage_error "unknown option $argument" ;;
+            *)
+                is_test_section "$argument" || usage_error "unknown section $argument; there are: ${TEST_SECTIONS[*]}"
+                SECTIONS+=("$argument")
+                ;;
         esac
     done
+    if [[ $with_test -eq 0 && ${#SECTIONS[@]} -gt 0 ]]; then usage_error "sections are for --test"; fi
+    if [[ $with_test -eq 1 && ${#SECTIONS[@]} -eq 0 ]]; then SECTIONS=("${TEST_SECTIONS[@]}"); fi
+}
+
+# One line on the toolchains that are here.
+toolchains() {
+    local -a parts=()
+    if builds; then parts=("Rust $(version_of rustc)" "eBPF by $(bpf_toolchain)"); fi
+    parts+=("Node $(version_of node)")
+    printf '%s' "${parts[0]}"
+    if [[ ${#parts[@]} -gt 1 ]]; then printf ', %s' "${parts[@]:1}"; fi
 }
 
 main() {
@@ -285,15 +328,17 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
 
-    want_basics
-    want_rust
-    want_bpf_compiler
+    if builds; then
+        want_basics
+        want_rust
+        want_bpf_compiler
+    fi
     want_node
-    if [[ $WITH_TEST -eq 1 ]]; then want_test_tools; fi
+    want_test_tools
     settle_packages
     want_npm
     settle_packages
-    ensure_bpf_linker
+    if builds; then ensure_bpf_linker; fi
 
     if [[ ${#MANUAL[@]} -gt 0 ]]; then
         printf '%s: error: missing on this machine:\n' "$SCRIPT_NAME" >&2
@@ -301,7 +346,7 @@ main() {
         exit 1
     fi
     hash -r
-    say "ready: Rust $(version_of rustc), eBPF by $(bpf_toolchain), Node $(version_of node)"
+    say "ready: $(toolchains)"
 }
 
 main "$@"

@@ -6,7 +6,6 @@ SCRIPT_NAME=test.sh
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_SECTIONS=(lint web rust build otlp kernel product)
 TARGET_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}"
 LOG_DIR="$TARGET_DIR/test-logs"
 WEB_DIR="$REPO_ROOT/crates/tinyolly/web"
@@ -20,6 +19,7 @@ SKIPPED=0
 SUMMARY=()
 # The `timeout` around the command that runs now.
 RUNNING=
+SETUP_FAILED=0
 # What became of the release build in this run: nothing yet, done or failed.
 BUILD=
 
@@ -27,7 +27,7 @@ usage() {
     cat <<'USAGE'
 Usage: scripts/test.sh [SECTION...]
 
-Installs what is missing (scripts/setup.sh --test) and runs the sections named, or all of them, in this order:
+Installs what is missing (scripts/setup.sh --test SECTION...) and runs the sections named, or all, in this order:
 
   lint      rustfmt, clippy (the BPF programs apart), shellcheck, shfmt
   web       the user interface: types and unit tests
@@ -37,8 +37,9 @@ Installs what is missing (scripts/setup.sh --test) and runs the sections named, 
   kernel    tests that load BPF programs; root needed, skipped without
   product   the demo as people run it: smoke test, browser test, stopping; root needed, skipped without
 
-A failing section does not keep the others from running. The last line is "N passed, N failed[, N skipped]", the sum
-over all runners; the exit status is 1 when anything failed. Logs: test-logs/ in the target directory.
+A failing section does not keep the others from running. When something cannot be installed, that counts as failed, and
+the sections that need it are skipped. The last line is "N passed, N failed[, N skipped]", the sum over all runners; the
+exit status is 1 when anything failed. Logs: test-logs/ in the target directory.
 USAGE
 }
 
@@ -208,7 +209,7 @@ section_otlp() {
 }
 
 section_kernel() {
-    if ! is_root; then
+    if lacks_root kernel; then
         skip kernel "loading BPF programs needs root"
         return 0
     fi
@@ -274,7 +275,7 @@ export -f says_that_it_runs stop_leaves_nothing programs_are_gone bpf_programs_o
 export -f have read_stamp port_in_use port_holder listening_inodes wait_until
 
 section_product() {
-    if ! is_root; then
+    if lacks_root product; then
         skip product "the agent needs root"
         return 0
     fi
@@ -307,17 +308,42 @@ parse_arguments() {
                 ;;
             -*) usage_error "unknown option $argument" ;;
             *)
-                [[ " ${ALL_SECTIONS[*]} " == *" $argument "* ]] \
-                    || usage_error "unknown section $argument; there are: ${ALL_SECTIONS[*]}"
+                is_test_section "$argument" || usage_error "unknown section $argument; there are: ${TEST_SECTIONS[*]}"
                 SECTIONS+=("$argument")
                 ;;
         esac
     done
-    if [[ ${#SECTIONS[@]} -eq 0 ]]; then SECTIONS=("${ALL_SECTIONS[@]}"); fi
+    if [[ ${#SECTIONS[@]} -eq 0 ]]; then SECTIONS=("${TEST_SECTIONS[@]}"); fi
+}
+
+# Whether a section has to be skipped for want of root.
+lacks_root() { ! is_root && [[ $1 == kernel || $1 == product ]]; }
+
+# Installs what the chosen sections need. That it could not is a failure, but the sections that lack nothing still run.
+set_up() {
+    local section
+    local -a sections=()
+    for section in "${SECTIONS[@]}"; do
+        # Skipped in any case, so nothing is needed for it.
+        if lacks_root "$section"; then continue; fi
+        sections+=("$section")
+    done
+    if [[ ${#sections[@]} -eq 0 ]] || "$REPO_ROOT/scripts/setup.sh" --test "${sections[@]}"; then return 0; fi
+    SETUP_FAILED=1
+    add setup 0 1 0 "$SECONDS"
+}
+
+# What a section lacks, as setup.sh says it; nothing when it can run.
+lacking() {
+    local answer
+    if [[ $SETUP_FAILED -eq 0 ]]; then return 0; fi
+    if lacks_root "$1"; then return 0; fi # it says so itself
+    if answer="$("$REPO_ROOT/scripts/setup.sh" --check --test "$1" 2>&1)"; then return 0; fi
+    printf '%s\n' "$answer"
 }
 
 main() {
-    local section line total_start=$SECONDS
+    local section line lack total_start=$SECONDS
     parse_arguments "$@"
     cleanup_on_exit
     trap 'stop_running; exit 130' INT
@@ -325,11 +351,16 @@ main() {
     mkdir -p "$LOG_DIR"
     # Plain text for the counters, whatever the terminal.
     export CARGO_TERM_COLOR=never NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1
-    "$REPO_ROOT/scripts/setup.sh" --test
+    set_up
 
     for section in "${SECTIONS[@]}"; do
         printf '\n======== %s ========\n' "$section"
         cd "$REPO_ROOT"
+        lack="$(lacking "$section")"
+        if [[ -n $lack ]]; then
+            skip "$section" "$lack"
+            continue
+        fi
         "section_$section" || true # counted; the next section runs in any case
     done
 
