@@ -24,7 +24,9 @@ use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tower::Service;
 
-use super::{Receiver, Signal};
+use super::census::Census;
+use super::intake::{Intake, Metered};
+use super::{Read, Receiver, Refusal, Signal};
 
 /// The gRPC side as a router; an unknown method is answered UNIMPLEMENTED.
 pub fn router(receiver: Receiver) -> Router {
@@ -74,75 +76,95 @@ impl<S: Signal> Service<axum::extract::Request> for Export<S> {
     fn call(&mut self, request: axum::extract::Request) -> Self::Future {
         let receiver = self.receiver.clone();
         Box::pin(async move {
+            let intake = Intake::new(&receiver);
             let decoded = Arc::new(AtomicBool::new(false));
-            let handler = Handler { receiver: receiver.clone(), decoded: Arc::clone(&decoded) };
-            let mut grpc = Grpc::new(WholeMessage::<S>(PhantomData))
+            let handler =
+                Handler { receiver: receiver.clone(), intake: intake.clone(), decoded: Arc::clone(&decoded) };
+            let codec = WholeMessage::<S> {
+                intake: intake.clone(),
+                limit: receiver.max_request_bytes,
+                signal: PhantomData,
+            };
+            let mut grpc = Grpc::new(codec)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd)
                 .send_compressed(CompressionEncoding::Gzip)
                 .send_compressed(CompressionEncoding::Zstd)
                 .max_decoding_message_size(receiver.max_request_bytes);
-            let mut response = grpc.unary(handler, request).await;
-            if !decoded.load(Ordering::Relaxed) {
-                receiver.counters.malformed_requests.add(1);
-                blame_the_request(response.headers_mut());
+            let request = request.map(|body| axum::body::Body::new(Metered::new(body, &intake)));
+            let response = grpc.unary(handler, request).await;
+            if decoded.load(Ordering::Relaxed) {
+                return Ok(response.into_response());
             }
-            Ok(response.into_response())
+            let refusal = intake.refusal();
+            if !refusal.as_ref().is_some_and(Refusal::retryable) {
+                receiver.counters.malformed_requests.add(1);
+            }
+            Ok(match refusal {
+                Some(refusal) => Status::from(refusal).into_http::<axum::body::Body>(),
+                None => blame_the_request(response).into_response(),
+            })
         })
     }
 }
 
-/// A request that never reached the handler failed in tonic's framing or decompression, which calls it INTERNAL.
-fn blame_the_request(headers: &mut axum::http::HeaderMap) {
+/// A request that never reached the handler failed in tonic's framing or decompression. The codes tonic uses for that
+/// blame this side, or tell the client to try again; OTLP's code for a request that will never do is INVALID_ARGUMENT.
+fn blame_the_request<B>(mut response: axum::http::Response<B>) -> axum::http::Response<B> {
     const STATUS: &str = "grpc-status";
-    let internal =
-        headers.get(STATUS).is_some_and(|v| v.as_bytes() == (Code::Internal as i32).to_string().as_bytes());
-    if internal {
-        headers.insert(STATUS, axum::http::HeaderValue::from(Code::InvalidArgument as i32));
+    let codes = [Code::Internal, Code::OutOfRange, Code::ResourceExhausted].map(|code| code as i32);
+    let status = response.headers().get(STATUS).and_then(|v| v.to_str().ok()?.parse().ok());
+    if status.is_some_and(|status: i32| codes.contains(&status)) {
+        response.headers_mut().insert(STATUS, axum::http::HeaderValue::from(Code::InvalidArgument as i32));
     }
+    response
 }
 
 struct Handler {
     receiver: Receiver,
+    intake: Intake,
     decoded: Arc<AtomicBool>,
 }
 
-impl<S: Signal> UnaryService<Sized<S>> for Handler {
+impl<S: Signal> UnaryService<Read<S>> for Handler {
     type Response = S::Response;
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<S::Response>, Status>> + Send>>;
 
-    fn call(&mut self, request: tonic::Request<Sized<S>>) -> Self::Future {
+    fn call(&mut self, request: tonic::Request<Read<S>>) -> Self::Future {
         self.decoded.store(true, Ordering::Relaxed);
-        let receiver = self.receiver.clone();
+        let (receiver, intake) = (self.receiver.clone(), self.intake.clone());
         Box::pin(async move {
-            let Sized { message, bytes } = request.into_inner();
-            let response = receiver.accept(message, bytes).await?;
+            let response = receiver.accept(request.into_inner(), &intake).await?;
             Ok(tonic::Response::new(response))
         })
     }
 }
 
-/// A message and its size on the wire, unpacked.
-struct Sized<S> {
-    message: S,
-    bytes: usize,
+/// Codec of one signal and one request.
+struct WholeMessage<S> {
+    intake: Intake,
+    limit: usize,
+    signal: PhantomData<fn() -> S>,
 }
 
-/// Codec of one signal.
-struct WholeMessage<S>(PhantomData<fn() -> S>);
+impl<S> Clone for WholeMessage<S> {
+    fn clone(&self) -> Self {
+        Self { intake: self.intake.clone(), limit: self.limit, signal: PhantomData }
+    }
+}
 
 impl<S: Signal> Codec for WholeMessage<S> {
     type Encode = S::Response;
-    type Decode = Sized<S>;
+    type Decode = Read<S>;
     type Encoder = Self;
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self(PhantomData)
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        Self(PhantomData)
+        self.clone()
     }
 }
 
@@ -156,13 +178,17 @@ impl<S: Signal> Encoder for WholeMessage<S> {
 }
 
 impl<S: Signal> Decoder for WholeMessage<S> {
-    type Item = Sized<S>;
+    type Item = Read<S>;
     type Error = Status;
 
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Sized<S>>, Status> {
-        let bytes = from.remaining();
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Read<S>>, Status> {
+        let body = from.copy_to_bytes(from.remaining());
+        let refuse = |refusal| Status::from(self.intake.refuse(refusal));
+        let census = Census::of_protobuf(&body, S::SHAPE).check(self.limit).map_err(refuse)?;
+        self.intake.take(body.len() + census.bytes).map_err(refuse)?;
+        let bytes = body.len();
         let message =
-            S::decode(from).map_err(|e| Status::invalid_argument(format!("not a valid request: {e}")))?;
-        Ok(Some(Sized { message, bytes }))
+            S::decode(body).map_err(|e| refuse(Refusal::Malformed(format!("not a valid request: {e}"))))?;
+        Ok(Some(Read { message, bytes, items: census.items }))
     }
 }

@@ -1,15 +1,12 @@
 //! OTLP/HTTP: protobuf and JSON, plain, gzip or zstd.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -17,12 +14,11 @@ use prost::Message;
 use serde_json::json;
 use tower_http::compression::CompressionLayer;
 
+use super::census::Census;
 use super::decompress::decompress;
+use super::intake::{Intake, Metered};
 use super::status::RETRY_SECONDS;
-use super::{Receiver, Refusal, Signal, json};
-
-/// Time a client has to send a whole request.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+use super::{Read, Receiver, Refusal, Signal, json};
 
 /// The HTTP side as a router.
 pub fn router(receiver: Receiver) -> Router {
@@ -88,17 +84,12 @@ async fn handle<S: Signal>(
         None => String::new(),
         Some(value) => value.to_str().unwrap_or("?").trim().to_ascii_lowercase(),
     };
-    let body = read(request.into_body(), limit).await;
-    let message = body.and_then(|body| decompress(&encoding, body, limit)).and_then(|body| {
-        let decoded = match format {
-            Format::Protobuf => S::decode(body.as_ref()).map_err(|e| e.to_string()),
-            Format::Json => json::decode(&body).map_err(|e| e.to_string()),
-        };
-        Ok((decoded.map_err(|e| Refusal::Malformed(format!("not a valid request: {e}")))?, body.len()))
-    });
-    match message {
-        Ok((message, bytes)) => receiver.accept(message, bytes).await,
+    let intake = Intake::new(receiver);
+    match read::<S>(request.into_body(), &encoding, format, limit, &intake).await {
+        Ok(message) => receiver.accept(message, &intake).await,
         Err(Refusal::Malformed(reason)) => Err(receiver.malformed(reason)),
+        // Counted where it was noticed.
+        Err(retry) if retry.retryable() => Err(retry),
         Err(other) => {
             receiver.counters.malformed_requests.add(1);
             Err(other)
@@ -106,13 +97,35 @@ async fn handle<S: Signal>(
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge(limit)),
-        Ok(Err(error)) => Err(Refusal::Malformed(format!("the body could not be read: {error}"))),
-        Err(_) => Err(Refusal::Malformed("the body did not arrive in time".into())),
-    }
+async fn read<S: Signal>(
+    body: Body,
+    encoding: &str,
+    format: Format,
+    limit: usize,
+    intake: &Intake,
+) -> Result<Read<S>, Refusal> {
+    let body =
+        Limited::new(Metered::new(body, intake), limit).collect().await.map_err(|error| {
+            match error.downcast::<Refusal>() {
+                Ok(refusal) => *refusal,
+                Err(_) => Refusal::TooLarge(limit),
+            }
+        })?;
+    let packed = body.to_bytes();
+    let packed_bytes = packed.len();
+    let body = decompress(encoding, packed, limit)?;
+    let census = match format {
+        Format::Protobuf => Census::of_protobuf(&body, S::SHAPE),
+        Format::Json => Census::of_json(&body, S::SHAPE),
+    };
+    let census = census.check(limit)?;
+    intake.take(body.len().saturating_sub(packed_bytes) + census.bytes)?;
+    let decoded = match format {
+        Format::Protobuf => S::decode(body.as_ref()).map_err(|e| e.to_string()),
+        Format::Json => json::decode(&body).map_err(|e| e.to_string()),
+    };
+    let message = decoded.map_err(|e| Refusal::Malformed(format!("not a valid request: {e}")))?;
+    Ok(Read { message, bytes: body.len(), items: census.items })
 }
 
 fn success<S: Signal>(response: &S::Response, format: Format) -> Response {

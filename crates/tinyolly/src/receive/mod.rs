@@ -1,8 +1,10 @@
 //! OTLP over gRPC and HTTP: decodes, bounds, refuses what is malformed, and answers after the data is on file.
 
+mod census;
 mod decompress;
 pub mod grpc;
 pub mod http;
+mod intake;
 mod json;
 mod status;
 
@@ -23,9 +25,13 @@ use prost::Message;
 use crate::counters::Counters;
 use crate::store::prepare::{self, Prepared, Rejected};
 use crate::store::{Store, StoreError};
+use census::Shape;
+use intake::Intake;
 
 /// Above this a request is prepared on a blocking thread, so that it does not hold up others.
 const PREPARE_INLINE_BYTES: usize = 64 << 10;
+/// What a prepared row takes besides the bytes of its item.
+const ROW_BYTES: usize = 128;
 
 /// What both receivers share.
 #[derive(Clone, Debug)]
@@ -41,17 +47,18 @@ impl Receiver {
         Self { store, counters, max_request_bytes }
     }
 
-    /// Stores a request whose wire size was `bytes`, and says what the answer is.
-    async fn accept<S: Signal>(&self, request: S, bytes: usize) -> Result<S::Response, Refusal> {
-        let room = self.store.reserve(bytes).map_err(|error| self.refuse(error))?;
+    /// Stores a request, and says what the answer is.
+    async fn accept<S: Signal>(&self, request: Read<S>, intake: &Intake) -> Result<S::Response, Refusal> {
+        let Read { message, bytes, items } = request;
+        let place = self.store.reserve(intake.finish()).map_err(|error| self.refuse(error))?;
         let prepared = if bytes <= PREPARE_INLINE_BYTES {
-            request.prepare()
+            message.prepare()
         } else {
-            let work = tokio::task::spawn_blocking(move || request.prepare()).await;
+            let work = tokio::task::spawn_blocking(move || message.prepare()).await;
             work.map_err(|error| Refusal::Unavailable(error.to_string()))?
         };
         let Prepared { rows, rejected } = prepared;
-        room.store(rows).await.map_err(|error| self.refuse(error))?;
+        place.store(rows, bytes + items * ROW_BYTES).await.map_err(|error| self.refuse(error))?;
         self.counters.rejected_items.add(rejected.count);
         Ok(S::response(&rejected))
     }
@@ -73,6 +80,15 @@ impl Receiver {
     }
 }
 
+/// A request that was read.
+struct Read<S> {
+    message: S,
+    /// Its size on the wire, unpacked.
+    bytes: usize,
+    /// Spans, log records or data points in it.
+    items: usize,
+}
+
 /// Why a request was not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
@@ -80,6 +96,8 @@ enum Refusal {
     Malformed(String),
     /// It is larger than this many bytes, unpacked.
     TooLarge(usize),
+    /// It would take too much memory, for this reason.
+    TooMany(String),
     /// Its content type or encoding is none that is spoken here.
     Unsupported(String),
     /// The queue is full; it may be sent again.
@@ -91,9 +109,10 @@ enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Malformed(reason) | Self::Unsupported(reason) | Self::Unavailable(reason) => {
-                f.write_str(reason)
-            }
+            Self::Malformed(reason)
+            | Self::TooMany(reason)
+            | Self::Unsupported(reason)
+            | Self::Unavailable(reason) => f.write_str(reason),
             Self::TooLarge(limit) => {
                 write!(f, "the request is larger than {limit} bytes, see --max-request-size")
             }
@@ -101,6 +120,8 @@ impl std::fmt::Display for Refusal {
         }
     }
 }
+
+impl std::error::Error for Refusal {}
 
 /// One of OTLP's signals: its messages, paths and answers.
 trait Signal: Message + Default + json::FromJson + Send + 'static {
@@ -112,6 +133,8 @@ trait Signal: Message + Default + json::FromJson + Send + 'static {
     const GRPC_PATH: &'static str;
     /// Name of the answer's count of rejected items, in JSON.
     const REJECTED_JSON: &'static str;
+    /// What the message is made of.
+    const SHAPE: &'static Shape;
 
     /// Checks and packs what is to be stored.
     fn prepare(self) -> Prepared;
@@ -126,6 +149,7 @@ impl Signal for ExportTraceServiceRequest {
     const HTTP_PATH: &'static str = "/v1/traces";
     const GRPC_PATH: &'static str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
     const REJECTED_JSON: &'static str = "rejectedSpans";
+    const SHAPE: &'static Shape = &census::TRACES;
 
     fn prepare(self) -> Prepared {
         prepare::traces(self)
@@ -149,6 +173,7 @@ impl Signal for ExportMetricsServiceRequest {
     const HTTP_PATH: &'static str = "/v1/metrics";
     const GRPC_PATH: &'static str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
     const REJECTED_JSON: &'static str = "rejectedDataPoints";
+    const SHAPE: &'static Shape = &census::METRICS;
 
     fn prepare(self) -> Prepared {
         prepare::metrics(self)
@@ -172,6 +197,7 @@ impl Signal for ExportLogsServiceRequest {
     const HTTP_PATH: &'static str = "/v1/logs";
     const GRPC_PATH: &'static str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     const REJECTED_JSON: &'static str = "rejectedLogRecords";
+    const SHAPE: &'static Shape = &census::LOGS;
 
     fn prepare(self) -> Prepared {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -45,7 +45,7 @@ pub(super) const RETRY_SECONDS: i64 = 1;
 impl Refusal {
     pub(super) fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::TooLarge(_) => Code::InvalidArgument,
+            Self::Malformed(_) | Self::TooLarge(_) | Self::TooMany(_) => Code::InvalidArgument,
             Self::Unsupported(_) => Code::Unimplemented,
             Self::Overloaded => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
@@ -55,7 +55,7 @@ impl Refusal {
     pub(super) fn http_status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
-            Self::TooLarge(_) => 413,
+            Self::TooLarge(_) | Self::TooMany(_) => 413,
             Self::Unsupported(_) => 415,
             Self::Overloaded => 429,
             Self::Unavailable(_) => 503,

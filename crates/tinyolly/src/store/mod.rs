@@ -10,6 +10,7 @@ pub mod prepare;
 pub mod query;
 mod readers;
 mod retention;
+mod room;
 pub mod rows;
 mod schema;
 mod writer;
@@ -18,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::counters::Counters;
 use readers::Readers;
-use rows::Rows;
+pub use room::{Reservation, Room};
 use writer::{Job, Writer};
 
 /// Requests that may wait for the writer; their bytes are bounded apart, by [`Settings::queue_bytes`].
@@ -60,7 +61,7 @@ pub struct Settings {
     pub path: PathBuf,
     /// Above this size of the file the oldest data is deleted.
     pub max_bytes: u64,
-    /// Request bytes that may wait for the writer.
+    /// Request bytes that may be read or wait for the writer.
     pub queue_bytes: usize,
 }
 
@@ -99,29 +100,16 @@ impl Store {
         let writer = Writer::new(connection, settings.max_bytes, counters, committed)?;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(jobs));
         let thread = thread.map_err(|e| StoreError::Write(format!("start the writer thread: {e}")))?;
+        // Permits are taken in numbers of 32 bits.
+        let budget_bytes = settings.queue_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let store = Self {
             queue,
-            budget: Arc::new(Semaphore::new(settings.queue_bytes.min(Semaphore::MAX_PERMITS))),
-            budget_bytes: settings.queue_bytes.min(Semaphore::MAX_PERMITS),
+            budget: Arc::new(Semaphore::new(budget_bytes)),
+            budget_bytes,
             readers: Arc::new(Readers::new(&settings.path)),
             commits,
         };
         Ok((store, WriterHandle(thread)))
-    }
-
-    /// Reserves room in the queue for a request of `bytes`.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`] when there is none, [`StoreError::Write`] when the store is shutting down.
-    pub fn reserve(&self, bytes: usize) -> Result<Reservation, StoreError> {
-        // A request larger than the whole budget may still go when it is alone.
-        let wanted = u32::try_from(bytes.clamp(1, self.budget_bytes.max(1))).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.budget).try_acquire_many_owned(wanted).map_err(|_| StoreError::Full)?;
-        let slot = self.queue.clone().try_reserve_owned().map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => StoreError::Full,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Write("shutting down".into()),
-        })?;
-        Ok(Reservation { slot, room })
     }
 
     /// Runs a query on a reader connection, off the async threads.
@@ -139,32 +127,6 @@ impl Store {
     /// Changes after each committed batch.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.clone()
-    }
-}
-
-/// Room in the queue, held for one request.
-#[derive(Debug)]
-pub struct Reservation {
-    slot: mpsc::OwnedPermit<Job>,
-    room: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl Reservation {
-    /// Hands the rows to the writer and waits until they are committed.
-    ///
-    /// # Errors
-    /// When the transaction failed or the writer is gone; nothing of the request is stored then.
-    pub async fn store(self, rows: Rows) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let (done, outcome) = oneshot::channel();
-        self.slot.send(Job { rows, done, _room: self.room });
-        match outcome.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => Err(StoreError::Write(reason)),
-            Err(_) => Err(StoreError::Write("the writer is gone".into())),
-        }
     }
 }
 

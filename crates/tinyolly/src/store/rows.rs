@@ -1,5 +1,7 @@
 //! Accepted telemetry in the form the writer thread stores: ids checked, details packed, one source per group.
 
+use std::sync::Arc;
+
 /// A trace id as OTLP sends it.
 pub type TraceId = [u8; 16];
 /// A span id as OTLP sends it.
@@ -36,9 +38,9 @@ impl Rows {
 #[derive(Debug)]
 pub struct Group<T> {
     /// The resource's `service.name`.
-    pub service: String,
-    /// Resource and its schema URL, in protobuf.
-    pub resource: Vec<u8>,
+    pub service: Arc<str>,
+    /// Resource and its schema URL, in protobuf; shared, since each of its scopes makes a group.
+    pub resource: Arc<[u8]>,
     /// Scope and its schema URL, in protobuf.
     pub scope: Vec<u8>,
     /// What they produced.

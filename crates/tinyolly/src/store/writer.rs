@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StoreError;
 use super::ingest::{Ingest, Stored};
 use super::retention::Retention;
+use super::room::Room;
 use super::rows::Rows;
 use crate::counters::Counters;
 
@@ -21,7 +22,7 @@ pub(super) struct Job {
     pub(super) rows: Rows,
     pub(super) done: oneshot::Sender<Result<(), String>>,
     /// Held until the rows are written: this is what bounds the queue's memory.
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) _room: Room,
 }
 
 pub(super) struct Writer {

@@ -1,5 +1,7 @@
 //! Log records.
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
@@ -23,7 +25,12 @@ pub fn logs(request: ExportLogsServiceRequest, now_ns: u64) -> Prepared {
                 }
             }
             let scope = scope_bytes(per_scope.scope, per_scope.schema_url);
-            groups.push(Group { service: service.clone(), resource: resource.clone(), scope, rows });
+            groups.push(Group {
+                service: Arc::clone(&service),
+                resource: Arc::clone(&resource),
+                scope,
+                rows,
+            });
         }
     }
     Prepared { rows: Rows::Logs(groups), rejected }

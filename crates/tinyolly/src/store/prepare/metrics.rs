@@ -1,5 +1,7 @@
 //! Metrics of all five kinds.
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -31,7 +33,12 @@ pub fn metrics(request: ExportMetricsServiceRequest) -> Prepared {
                 }
             }
             let scope = scope_bytes(per_scope.scope, per_scope.schema_url);
-            groups.push(Group { service: service.clone(), resource: resource.clone(), scope, rows });
+            groups.push(Group {
+                service: Arc::clone(&service),
+                resource: Arc::clone(&resource),
+                scope,
+                rows,
+            });
         }
     }
     Prepared { rows: Rows::Metrics(groups), rejected }

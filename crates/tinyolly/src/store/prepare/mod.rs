@@ -10,6 +10,8 @@ pub use logs::logs;
 pub use metrics::metrics;
 pub use traces::traces;
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
@@ -54,18 +56,18 @@ impl Rejected {
     }
 }
 
-fn service_name(resource: Option<&Resource>) -> String {
+fn service_name(resource: Option<&Resource>) -> Arc<str> {
     let name = resource.and_then(|r| r.attributes.iter().find(|a| a.key == "service.name"));
     match name.and_then(|a| a.value.as_ref()).and_then(|v| v.value.as_ref()) {
-        Some(Value::StringValue(name)) if !name.is_empty() => name.clone(),
+        Some(Value::StringValue(name)) if !name.is_empty() => name.as_str().into(),
         _ => UNKNOWN_SERVICE.into(),
     }
 }
 
 // The envelopes of all three signals put resource or scope in field 1 and the schema URL in field 3, so the trace
 // signal's serve for all.
-fn resource_bytes(resource: Option<Resource>, schema_url: String) -> Vec<u8> {
-    ResourceSpans { resource, scope_spans: Vec::new(), schema_url }.encode_to_vec()
+fn resource_bytes(resource: Option<Resource>, schema_url: String) -> Arc<[u8]> {
+    ResourceSpans { resource, scope_spans: Vec::new(), schema_url }.encode_to_vec().into()
 }
 
 fn scope_bytes(scope: Option<InstrumentationScope>, schema_url: String) -> Vec<u8> {

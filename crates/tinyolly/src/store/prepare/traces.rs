@@ -1,5 +1,7 @@
 //! Spans.
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
@@ -23,7 +25,12 @@ pub fn traces(request: ExportTraceServiceRequest) -> Prepared {
                 }
             }
             let scope = scope_bytes(per_scope.scope, per_scope.schema_url);
-            groups.push(Group { service: service.clone(), resource: resource.clone(), scope, rows });
+            groups.push(Group {
+                service: Arc::clone(&service),
+                resource: Arc::clone(&resource),
+                scope,
+                rows,
+            });
         }
     }
     Prepared { rows: Rows::Spans(groups), rejected }
