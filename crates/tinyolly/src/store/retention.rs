@@ -1,15 +1,42 @@
 //! Retention by size: at the limit the oldest arrivals go, from all tables alike, and the file shrinks.
 //!
-//! A trace is as old as its first span. Deletion takes whole arrival intervals, oldest first, until a tenth of the
-//! limit is free again, so that it runs seldom and in short transactions.
+//! A trace is as old as its first span. Above the limit a pass begins, which deletes whole arrival intervals, oldest
+//! first, until a tenth of the limit is free again. A pass is made of steps of bounded size, so that what waits to be
+//! stored gets its turn between them; what needs a look at whole tables is done once in many steps.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::intern::SEEN_LAG;
 
+/// Rows a step deletes at most, beyond its first interval.
+const STEP_ROWS: i64 = 8192;
+/// Steps after which emptied series and unused texts are looked for: they can be what fills the file.
+const STEPS_PER_CLEANING: u32 = 16;
+
 #[derive(Debug)]
 pub(super) struct Retention {
     max_bytes: u64,
+    pass: Option<Pass>,
+}
+
+/// A pass under way.
+#[derive(Debug, Default)]
+struct Pass {
+    /// First arrival interval that is left.
+    arrival: i64,
+    /// Steps since the last cleaning.
+    steps: u32,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Step {
+    /// Spans, log records and data points deleted.
+    pub(super) rows: u64,
+    /// Whether interned values or series may be gone, so that nothing may be remembered of them.
+    pub(super) cleaned: bool,
+    /// Whether the pass goes on.
+    pub(super) more: bool,
 }
 
 /// First row ids of an arrival interval.
@@ -23,25 +50,40 @@ struct Cut {
 
 impl Retention {
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes }
+        Self { max_bytes, pass: None }
     }
 
-    /// Deletes what is above the limit; says whether anything went.
-    pub(super) fn enforce(&self, db: &mut Connection) -> rusqlite::Result<bool> {
-        if used_bytes(db)? <= self.max_bytes {
+    /// Deletes some of what is above the limit.
+    pub(super) fn step(&mut self, db: &mut Connection) -> rusqlite::Result<Step> {
+        let used = used_bytes(db)?;
+        let enough = self.max_bytes / 10 * 9;
+        if self.pass.is_none() && used <= self.max_bytes {
             shrink_to(db, self.max_bytes)?;
-            return Ok(false);
+            return Ok(Step::default());
         }
-        let mut deleted = false;
-        while used_bytes(db)? > self.max_bytes / 10 * 9 {
-            let Some(cut) = second_oldest(db)? else { break };
+        let pass = self.pass.get_or_insert_default();
+        let excess = used.saturating_sub(enough);
+        let cut = if excess > 0 { next_cut(db, excess as f64 / used as f64)? } else { None };
+        let mut step = Step { more: cut.is_some(), ..Step::default() };
+        if let Some(cut) = cut {
             let transaction = db.transaction()?;
-            delete_before(&transaction, cut)?;
+            step.rows = delete_before(&transaction, cut)?;
             transaction.commit()?;
-            deleted = true;
+            pass.arrival = cut.arrival;
+            pass.steps += 1;
         }
-        shrink_to(db, self.max_bytes)?;
-        Ok(deleted)
+        if pass.steps >= STEPS_PER_CLEANING || !step.more {
+            let transaction = db.transaction()?;
+            clean(&transaction, pass.arrival)?;
+            transaction.commit()?;
+            pass.steps = 0;
+            step.cleaned = true;
+        }
+        if !step.more {
+            self.pass = None;
+            shrink_to(db, self.max_bytes)?;
+        }
+        Ok(step)
     }
 }
 
@@ -71,16 +113,41 @@ fn shrink_to(db: &Connection, max_bytes: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Where the data after the oldest interval begins; the newest interval is never deleted.
-fn second_oldest(db: &Connection) -> rusqlite::Result<Option<Cut>> {
-    db.prepare_cached("SELECT id, trace, log, point FROM arrival ORDER BY id LIMIT 1 OFFSET 1")?
-        .query_row([], |row| {
-            Ok(Cut { arrival: row.get(0)?, trace: row.get(1)?, log: row.get(2)?, point: row.get(3)? })
-        })
-        .optional()
+/// Up to where to delete next: as many of the oldest intervals as hold `share` of all rows, but no more than fit into
+/// a step. At least one, and never the newest: `None` when only that one is left.
+fn next_cut(db: &Connection, share: f64) -> rusqlite::Result<Option<Cut>> {
+    let total: i64 = db
+        .prepare_cached("SELECT spans + logs + points FROM total WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or_default();
+    let wanted = ((total as f64 * share) as i64).clamp(1, STEP_ROWS);
+    let mut intervals = db.prepare_cached("SELECT id, trace, log, point FROM arrival ORDER BY id")?;
+    let mut spans =
+        db.prepare_cached("SELECT COALESCE(SUM(span_count), 0) FROM trace WHERE id >= ?1 AND id < ?2")?;
+    let mut intervals = intervals.query_map([], |row| {
+        Ok(Cut { arrival: row.get(0)?, trace: row.get(1)?, log: row.get(2)?, point: row.get(3)? })
+    })?;
+    let Some(mut from) = intervals.next().transpose()? else { return Ok(None) };
+    let (mut chosen, mut rows) = (None, 0);
+    for next in intervals {
+        let next = next?;
+        let spans: i64 = spans.query_row([from.trace, next.trace], |row| row.get(0))?;
+        rows += spans + (next.log - from.log) + (next.point - from.point);
+        if chosen.is_some() && rows > STEP_ROWS {
+            break;
+        }
+        chosen = Some(next);
+        if rows >= wanted {
+            break;
+        }
+        from = next;
+    }
+    Ok(chosen)
 }
 
-fn delete_before(db: &Connection, cut: Cut) -> rusqlite::Result<()> {
+/// Deletes what arrived before `cut`; says how many rows that were.
+fn delete_before(db: &Connection, cut: Cut) -> rusqlite::Result<u64> {
     let spans = db.prepare_cached("DELETE FROM span WHERE trace < ?1")?.execute([cut.trace])?;
     db.prepare_cached("DELETE FROM trace_service WHERE trace < ?1")?.execute([cut.trace])?;
     let traces = db.prepare_cached("DELETE FROM trace WHERE id < ?1")?.execute([cut.trace])?;
@@ -92,23 +159,65 @@ fn delete_before(db: &Connection, cut: Cut) -> rusqlite::Result<()> {
     )?
     .execute([cut.point])?;
     let points = db.prepare_cached("DELETE FROM point WHERE id < ?1")?.execute([cut.point])?;
-    if points > 0 {
-        db.execute_batch(
-            "DELETE FROM series WHERE point_count <= 0;
-             DELETE FROM metric WHERE id NOT IN (SELECT metric FROM series)",
-        )?;
-    }
     db.prepare_cached("DELETE FROM arrival WHERE id < ?1")?.execute([cut.arrival])?;
     db.prepare_cached(
         "UPDATE total SET traces = traces - ?1, spans = spans - ?2, logs = logs - ?3, points = points - ?4",
     )?
     .execute([traces, spans, logs, points].map(|n| n as i64))?;
+    Ok((spans + logs + points) as u64)
+}
+
+/// Deletes what no row refers to any more, when nothing is left from before the interval `arrival`.
+fn clean(db: &Connection, arrival: i64) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "DELETE FROM series WHERE point_count <= 0;
+         DELETE FROM metric WHERE id NOT IN (SELECT metric FROM series)",
+    )?;
     // An entry's mark lags behind its last use by at most SEEN_LAG intervals, so below this no row refers to it.
-    let unused = cut.arrival - 2 * SEEN_LAG;
-    if unused > 0 && unused % SEEN_LAG == 0 {
+    let unused = arrival - 2 * SEEN_LAG;
+    if unused > 0 {
         db.prepare_cached("DELETE FROM text WHERE seen < ?1")?.execute([unused])?;
         db.prepare_cached("DELETE FROM resource WHERE seen < ?1")?.execute([unused])?;
         db.prepare_cached("DELETE FROM scope WHERE seen < ?1")?.execute([unused])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[test]
+    fn small_intervals_go_many_at_a_time_and_in_bounded_steps() {
+        const INTERVALS: i64 = 40_000;
+        let directory = tempfile::tempdir().unwrap();
+        let mut db = super::super::schema::open_writer(&directory.path().join("t.db")).unwrap();
+        // One small log record per interval, as a sender that is seldom heard of leaves them.
+        db.execute_batch(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {INTERVALS})
+             INSERT INTO arrival SELECT i, i, 1, i, 1 FROM n;
+             INSERT INTO log SELECT id, id, 9, 1, 1, 1, NULL, NULL, NULL FROM arrival;
+             UPDATE total SET logs = {INTERVALS};"
+        ))
+        .unwrap();
+        let mut retention = Retention::new(used_bytes(&db).unwrap() / 2);
+        let (mut steps, mut rows) = (0, 0);
+        loop {
+            let step = retention.step(&mut db).unwrap();
+            assert!(step.rows <= STEP_ROWS as u64, "{step:?}");
+            rows += step.rows;
+            steps += 1;
+            if !step.more {
+                assert!(step.cleaned);
+                break;
+            }
+        }
+        assert!(steps < 12, "{steps} steps");
+        let left: i64 = db.query_row("SELECT COUNT(*) FROM log", [], |row| row.get(0)).unwrap();
+        assert_eq!(left + rows as i64, INTERVALS);
+        assert!((INTERVALS / 4..INTERVALS / 2).contains(&left), "{left} left");
+        assert!(used_bytes(&db).unwrap() <= retention.max_bytes / 10 * 9);
+        assert_eq!(retention.step(&mut db).unwrap().rows, 0, "the pass is over");
+    }
 }

@@ -45,18 +45,34 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        self.enforce_retention();
-        while let Some(first) = jobs.blocking_recv() {
-            let mut rows = first.rows.len();
-            let mut batch = vec![first];
-            while rows < ROWS_PER_TRANSACTION
-                && let Ok(next) = jobs.try_recv()
-            {
-                rows += next.rows.len();
-                batch.push(next);
+        let mut deleting = self.enforce_retention(0);
+        loop {
+            // In the middle of a deletion the queue is asked, but not waited for.
+            let first = if deleting {
+                match jobs.try_recv() {
+                    Ok(job) => Some(job),
+                    Err(mpsc::error::TryRecvError::Empty) => None,
+                    Err(mpsc::error::TryRecvError::Disconnected) => break,
+                }
+            } else {
+                match jobs.blocking_recv() {
+                    Some(job) => Some(job),
+                    None => break,
+                }
+            };
+            let mut rows = 0;
+            if let Some(first) = first {
+                rows = first.rows.len();
+                let mut batch = vec![first];
+                while rows < ROWS_PER_TRANSACTION
+                    && let Ok(next) = jobs.try_recv()
+                {
+                    rows += next.rows.len();
+                    batch.push(next);
+                }
+                self.write(batch);
             }
-            self.write(batch);
-            self.enforce_retention();
+            deleting = self.enforce_retention(rows);
         }
         if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize") {
             tracing::warn!(%error, "checkpoint at shutdown failed");
@@ -97,16 +113,28 @@ impl Writer {
         Ok(stored)
     }
 
-    fn enforce_retention(&mut self) {
-        match self.retention.enforce(&mut self.db) {
-            Ok(false) => {}
-            Ok(true) => {
+    /// Deletes old data after `written` new rows, so much that the file gets smaller even while more keeps coming;
+    /// says whether there is more to delete.
+    fn enforce_retention(&mut self, written: usize) -> bool {
+        let mut owed = 2 * written as u64;
+        loop {
+            let step = match self.retention.step(&mut self.db) {
+                Ok(step) => step,
+                Err(error) => {
+                    self.ingest.forget();
+                    tracing::error!(%error, "deleting old data failed");
+                    return false;
+                }
+            };
+            if step.cleaned {
                 self.ingest.forget();
+            }
+            if step.rows > 0 {
                 self.committed.send_modify(|n| *n += 1);
             }
-            Err(error) => {
-                self.ingest.forget();
-                tracing::error!(%error, "deleting old data failed");
+            owed = owed.saturating_sub(step.rows);
+            if !step.more || owed == 0 {
+                return step.more;
             }
         }
     }
