@@ -1,7 +1,7 @@
 //! A small pool of read-only connections, used from blocking threads.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -15,22 +15,29 @@ const CONNECTIONS: usize = 3;
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()), room: Semaphore::new(CONNECTIONS) }
+        Self {
+            path: path.to_owned(),
+            idle: Mutex::new(Vec::new()),
+            room: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
     }
 
-    pub(super) async fn run<T, F>(self: &std::sync::Arc<Self>, query: F) -> Result<T, StoreError>
+    pub(super) async fn run<T, F>(self: &Arc<Self>, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let _room = self.room.acquire().await.map_err(|_| StoreError::Write("shutting down".into()))?;
-        let pool = std::sync::Arc::clone(self);
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let room = room.map_err(|_| StoreError::Write("shutting down".into()))?;
+        let pool = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
+            // Held by the work itself: it goes on when the client that asked is gone.
+            let _room = room;
             let connection = match pool.take() {
                 Some(connection) => connection,
                 None => schema::open_reader(&pool.path)?,
@@ -53,5 +60,36 @@ impl Readers {
 
     fn put(&self, connection: Connection) {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_nobody_waits_for_keeps_its_place_until_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        drop(schema::open_writer(&path).unwrap());
+        let readers = Arc::new(Readers::new(&path));
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (started, running) = tokio::sync::oneshot::channel();
+        let pool = Arc::clone(&readers);
+        let asking = tokio::spawn(async move {
+            pool.run(move |_| {
+                started.send(()).ok();
+                wait.recv().ok();
+                Ok(())
+            })
+            .await
+        });
+        running.await.unwrap();
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        assert_eq!(readers.room.available_permits(), CONNECTIONS - 1);
+        drop(go_on);
+        drop(readers.room.acquire_many(CONNECTIONS as u32).await.unwrap());
     }
 }
