@@ -4,12 +4,10 @@
 //! finds. Each entry remembers the arrival interval that used it last, coarsely, so that retention can drop entries
 //! which no remaining row can refer to.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-/// Entries kept in memory per table; beyond it the map starts anew from the file.
-const CACHE_ENTRIES: usize = 16_384;
+use super::bounded::Bounded;
+
 /// How many arrival intervals the `seen` mark of an entry may lag behind its use.
 pub const SEEN_LAG: i64 = 64;
 
@@ -63,13 +61,13 @@ impl Pool {
 #[derive(Debug)]
 pub struct Interner {
     pool: Pool,
-    known: HashMap<Vec<u8>, (i64, i64)>,
+    known: Bounded<Vec<u8>, (i64, i64)>,
 }
 
 impl Interner {
     /// An interner that knows nothing yet.
     pub fn new(pool: Pool) -> Self {
-        Self { pool, known: HashMap::new() }
+        Self { pool, known: Bounded::default() }
     }
 
     /// Forgets what is in memory; needed after a rollback or a deletion.
@@ -117,10 +115,7 @@ impl Interner {
                 (db.last_insert_rowid(), now)
             }
         };
-        if self.known.len() >= CACHE_ENTRIES {
-            self.known.clear();
-        }
-        self.known.insert(body.to_vec(), (id, seen));
+        self.known.insert(body.to_vec(), (id, seen), body.len());
         Ok(id)
     }
 }

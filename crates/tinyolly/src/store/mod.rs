@@ -4,6 +4,7 @@
 //! that holds it has committed. Reads never wait for writes (WAL).
 
 mod blob;
+mod bounded;
 mod ingest;
 mod intern;
 pub mod prepare;

@@ -6,11 +6,9 @@ use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::{Ingest, Source, Stored};
+use crate::store::bounded::Bounded;
 use crate::store::intern::digest;
 use crate::store::rows::{MetricRow, Number};
-
-/// Series kept in memory; beyond it the map starts anew from the file.
-const CACHE_SERIES: usize = 16_384;
 
 /// What makes two points belong to one series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,11 +21,11 @@ struct SeriesKey {
     attributes: Vec<u8>,
 }
 
-/// Metrics and series by what names them, and what the current transaction adds to each series.
+/// Metrics (with the digest of their description) and series by what names them, and what the current transaction adds to each series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCache {
-    metrics: HashMap<(String, i64, String), (i64, String)>,
-    series: HashMap<SeriesKey, i64>,
+    metrics: Bounded<(String, i64, String), (i64, i64)>,
+    series: Bounded<SeriesKey, i64>,
     /// Points added, newest time.
     added: HashMap<i64, (i64, u64)>,
 }
@@ -52,11 +50,12 @@ impl SeriesCache {
 
     fn metric(&mut self, db: &Connection, row: &MetricRow) -> rusqlite::Result<i64> {
         let key = (row.name.clone(), row.kind as i64, row.unit.clone());
-        if let Some((id, description)) = self.metrics.get_mut(&key) {
-            if *description != row.description && !row.description.is_empty() {
+        let description = digest(row.description.as_bytes());
+        if let Some((id, known)) = self.metrics.get_mut(&key) {
+            if *known != description && !row.description.is_empty() {
                 db.prepare_cached("UPDATE metric SET description = ?2 WHERE id = ?1")?
                     .execute(params![*id, row.description])?;
-                description.clone_from(&row.description);
+                *known = description;
             }
             return Ok(*id);
         }
@@ -69,15 +68,13 @@ impl SeriesCache {
                  RETURNING id",
             )?
             .query_row(params![key.0, key.1, key.2, row.description], |r| r.get(0))?;
-        if self.metrics.len() >= CACHE_SERIES {
-            self.metrics.clear();
-        }
-        self.metrics.insert(key, (id, row.description.clone()));
+        let bytes = row.name.len() + row.unit.len();
+        self.metrics.insert(key, (id, description), bytes);
         Ok(id)
     }
 
     fn series(&mut self, db: &Connection, key: SeriesKey, service: i64) -> rusqlite::Result<i64> {
-        if let Some(id) = self.series.get(&key) {
+        if let Some(id) = self.series.get_mut(&key) {
             return Ok(*id);
         }
         let digest = digest(&key.attributes);
@@ -119,10 +116,8 @@ impl SeriesCache {
                 db.last_insert_rowid()
             }
         };
-        if self.series.len() >= CACHE_SERIES {
-            self.series.clear();
-        }
-        self.series.insert(key, id);
+        let bytes = key.attributes.len();
+        self.series.insert(key, id, bytes);
         Ok(id)
     }
 }
