@@ -12,7 +12,7 @@ use crate::config::{ExportSettings, TracePrinter};
 use super::SpanBatchItem;
 use super::counters::DropCounters;
 use super::printer::Printer;
-use super::worker::{BatchLimits, Worker};
+use super::worker::{BatchLimits, Stop, Worker};
 use super::{printer, transport};
 
 /// What can prevent the export from starting.
@@ -71,7 +71,7 @@ impl Exporter {
                 BatchLimits { max_size: settings.batch_max_size.max(1), timeout: settings.batch_timeout };
             let endpoint = otlp.endpoint.clone();
             worker = Some(tokio::spawn(drive(
-                Worker::new(receiver, exporter, endpoint, limits, Arc::clone(&drops)),
+                Worker::new(receiver, stopped.clone(), exporter, endpoint, limits, Arc::clone(&drops)),
                 stopped,
             )));
             queue = Some(sender);
@@ -141,16 +141,21 @@ impl ExportTask {
     }
 }
 
-/// Runs the worker until it is told to stop, then until it is done or the deadline has passed.
-async fn drive(mut worker: Worker, mut stopped: watch::Receiver<Option<tokio::time::Instant>>) {
+/// Runs the worker until it is done, or the deadline for that has passed.
+async fn drive(mut worker: Worker, stopped: Stop) {
     tokio::select! {
+        biased;
         () = worker.run() => {}
-        // An error means that the task handle is gone: nobody waits, so nothing more is delivered.
-        _ = stopped.wait_for(Option::is_some) => {}
+        () = deadline(stopped) => {}
     }
-    worker.close();
-    let end = (*stopped.borrow()).unwrap_or_else(tokio::time::Instant::now);
-    // A timeout is told by what is left.
-    let _ = tokio::time::timeout_at(end, worker.run()).await;
     worker.abandon();
+}
+
+/// Waits until told to stop and then for the deadline that came with it. When the task handle is gone nobody waits, and
+/// nothing more is delivered.
+async fn deadline(mut stopped: Stop) {
+    let end = stopped.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+    if let Some(end) = end {
+        tokio::time::sleep_until(end).await;
+    }
 }

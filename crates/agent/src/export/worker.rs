@@ -20,6 +20,9 @@ use super::{Service, SpanBatchItem};
 /// request that a collector can never take (such as one above its size limit) would hold up all others.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Tells the worker to stop, and until when it may still deliver.
+pub(super) type Stop = tokio::sync::watch::Receiver<Option<tokio::time::Instant>>;
+
 /// How a batch is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
@@ -33,10 +36,12 @@ struct Group {
     spans: Vec<SpanData>,
 }
 
-/// Owns everything between the queue and the collector. Its state survives when [`Worker::run`] is dropped half
-/// way, so that what was not delivered can be counted.
+/// Owns everything between the queue and the collector. Its state survives when [`Worker::run`] is dropped half way, so
+/// that what was not delivered can be counted.
 pub(super) struct Worker {
     queue: Receiver<SpanBatchItem>,
+    /// Says when to stop taking spans in.
+    stop: Stop,
     exporter: SpanExporter,
     endpoint: String,
     limits: BatchLimits,
@@ -53,6 +58,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         queue: Receiver<SpanBatchItem>,
+        stop: Stop,
         exporter: SpanExporter,
         endpoint: String,
         limits: BatchLimits,
@@ -60,6 +66,7 @@ impl Worker {
     ) -> Self {
         Self {
             queue,
+            stop,
             exporter,
             endpoint,
             limits,
@@ -73,12 +80,8 @@ impl Worker {
         }
     }
 
-    /// Stops taking spans in; those in the queue are still delivered by [`Worker::run`].
-    pub(super) fn close(&mut self) {
-        self.queue.close();
-    }
-
-    /// Delivers until the queue is closed and empty. May be dropped and called again at any time.
+    /// Delivers until told to stop, then what is left in the queue. Dropping it earlier leaves the fate of the request
+    /// under way unknown.
     pub(super) async fn run(&mut self) {
         loop {
             while !self.pending.is_empty() {
@@ -106,12 +109,12 @@ impl Worker {
     /// Waits for a span and takes others that come before the batch is full or old. False when there is nothing
     /// left to come.
     async fn collect(&mut self) -> bool {
-        let Some(first) = self.queue.recv().await else { return false };
+        let Some(first) = self.next().await else { return false };
         self.add(first);
         let mut taken = 1;
         let deadline = tokio::time::Instant::now() + self.limits.timeout;
         while taken < self.limits.max_size {
-            match tokio::time::timeout_at(deadline, self.queue.recv()).await {
+            match tokio::time::timeout_at(deadline, self.next()).await {
                 Ok(Some(item)) => {
                     self.add(item);
                     taken += 1;
@@ -120,6 +123,26 @@ impl Worker {
             }
         }
         true
+    }
+
+    /// Waits for the next span; `None` once told to stop and the queue is empty.
+    async fn next(&mut self) -> Option<SpanBatchItem> {
+        loop {
+            tokio::select! {
+                biased;
+                // An error means that nobody can tell any more.
+                _ = self.stop.wait_for(Option::is_some), if !self.queue.is_closed() => self.queue.close(),
+                item = self.queue.recv() => return item,
+            }
+        }
+    }
+
+    /// Waits before the next attempt; being told to stop ends the wait once.
+    async fn pause(&mut self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            _ = self.stop.wait_for(Option::is_some), if !self.queue.is_closed() => self.queue.close(),
+        }
     }
 
     /// Puts a span to the others of its service.
@@ -166,7 +189,8 @@ impl Worker {
                 let queued = self.queue.len();
                 warn!(%error, endpoint = self.endpoint, queued, suppressed, "export failed, will retry");
             }
-            tokio::time::sleep(self.backoff.next(rand::random())).await;
+            let duration = self.backoff.next(rand::random());
+            self.pause(duration).await;
         }
     }
 
