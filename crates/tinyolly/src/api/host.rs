@@ -1,5 +1,6 @@
 //! The check of `Host` and `Origin`: a page of another site must not read telemetry through the visitor's browser.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -24,7 +25,8 @@ impl HostCheck {
     fn allows(&self, authority: &str) -> bool {
         let Some(allowed) = &self.allowed else { return true };
         let name = host_of(authority);
-        ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+        name.eq_ignore_ascii_case("localhost")
+            || is_loopback(name)
             || allowed.iter().any(|a| a.eq_ignore_ascii_case(name))
     }
 
@@ -49,6 +51,15 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
+/// Whether a host is an address of this machine itself. No name resolution can make it lead elsewhere.
+fn is_loopback(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
+    }
+}
+
 /// Lets a request pass when [`HostCheck`] has nothing against it.
 pub async fn check(State(check): State<Arc<HostCheck>>, request: Request, next: Next) -> Response {
     match check.refusal(request.uri(), request.headers()) {
@@ -65,12 +76,29 @@ mod tests {
     #[test]
     fn only_known_names_pass() {
         let check = HostCheck::new(Some(vec!["olly.test".into()]));
-        for good in ["localhost", "localhost:5005", "127.0.0.1:1", "[::1]:5005", "[::1]", "Olly.Test:80"] {
+        for good in [
+            "localhost",
+            "localhost:5005",
+            "127.0.0.1:1",
+            "[::1]:5005",
+            "[::1]",
+            "127.0.0.2:5005",
+            "Localhost",
+            "Olly.Test:80",
+        ] {
             assert!(check.allows(good), "{good}");
         }
-        for bad in
-            ["", "evil.example", "evil.example:5005", "localhost.evil.example", "127.0.0.1.evil", "::1"]
-        {
+        for bad in [
+            "",
+            "evil.example",
+            "evil.example:5005",
+            "localhost.evil.example",
+            "127.0.0.1.evil",
+            "::1",
+            "128.0.0.1",
+            "[::2]",
+            "[127.0.0.1]",
+        ] {
             assert!(!check.allows(bad), "{bad}");
         }
         assert!(HostCheck::new(None).allows("evil.example"));
