@@ -57,15 +57,16 @@ impl Server {
         let (store, writer) = open(path, config, &counters)?;
         let receiver = Receiver::new(store.clone(), Arc::clone(&counters), config.max_request_bytes);
         let (stop, stopping) = watch::channel(false);
-        let site = api::router(api::Context { store, counters, stopping }).merge(assets::router()).layer(
-            axum::middleware::from_fn_with_state(
-                Arc::new(api::host::HostCheck::new(config.allowed_hosts.clone())),
-                api::host::check,
-            ),
-        );
+        let hosts = Arc::new(api::host::HostCheck::new(config.allowed_hosts.clone()));
+        let checked = |router: Router| {
+            router.layer(axum::middleware::from_fn_with_state(Arc::clone(&hosts), api::host::check))
+        };
+        let site = checked(api::router(api::Context { store, counters, stopping }).merge(assets::router()));
+        // A page that rebound its name could send as well as read. It cannot speak gRPC.
+        let otlp = checked(http::router(receiver.clone()));
         let addresses =
             Addresses { ui: ui.local_addr()?, grpc: grpc.local_addr()?, http: http.local_addr()? };
-        let listeners = [(ui, site), (grpc, grpc::router(receiver.clone())), (http, http::router(receiver))];
+        let listeners = [(ui, site), (grpc, grpc::router(receiver)), (http, otlp)];
         Ok(Self { listeners, addresses, stop, writer })
     }
 

@@ -323,6 +323,11 @@ async fn foreign_pages_get_nothing() {
         assert_eq!(get(path, "origin", "http://evil.example").await, 403, "{path}");
         assert_eq!(get(path, "host", "localhost:5005").await, 200, "{path}");
     }
+    for (name, value) in [("host", "evil.example"), ("origin", "http://evil.example")] {
+        let (status, _, _) = server.post("traces", &[JSON, (name, value)], b"{}".to_vec()).await;
+        assert_eq!(status, 403, "{name}");
+    }
+    assert_works(&server).await;
 }
 
 #[tokio::test]
