@@ -149,6 +149,29 @@ fn a_taken_port_is_one_line_and_exit_code_1() {
 }
 
 #[tokio::test]
+async fn a_database_in_use_is_one_line_and_exit_code_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("t.db");
+    let mut program = Program::start(&database);
+    let other_name = directory.path().join("link.db");
+    std::os::unix::fs::symlink(&database, &other_name).unwrap();
+    for name in [&database, &other_name] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tinyolly"))
+            .args(["--ui-port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--db"])
+            .arg(name)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("in use by another tinyolly"), "{said}");
+    }
+    program.signal("KILL");
+    let mut program = Program::start(&database);
+    assert_eq!(program.signal("TERM").code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_where_it_ended() {
     let server = Running::start().await;
     let late = |name: &str| {

@@ -7,6 +7,7 @@ mod blob;
 mod bounded;
 mod ingest;
 mod intern;
+mod lock;
 pub mod prepare;
 pub mod query;
 mod readers;
@@ -43,6 +44,18 @@ pub enum StoreError {
         found: i64,
         /// In this program.
         known: i64,
+    },
+    /// Another process writes to the file.
+    #[error("{0} is in use by another tinyolly: stop that one, or use another --db")]
+    InUse(PathBuf),
+    /// The lock beside the file cannot be taken.
+    #[error("lock {path}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
     },
     /// A stored value cannot be read back.
     #[error("damaged record: {0}")]
@@ -93,13 +106,17 @@ impl Store {
     /// Opens the file and starts the writer thread.
     ///
     /// # Errors
-    /// When the file cannot be opened or was written by another schema version.
+    /// When the file cannot be opened, is in use, or was written by another schema version.
     pub fn open(settings: &Settings, counters: Arc<Counters>) -> Result<(Self, WriterHandle), StoreError> {
+        let lock = lock::take(&settings.path)?;
         let connection = schema::open_writer(&settings.path)?;
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let (committed, commits) = watch::channel(0);
         let writer = Writer::new(connection, settings.max_bytes, counters, committed)?;
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(jobs));
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
+            writer.run(jobs);
+            drop(lock);
+        });
         let thread = thread.map_err(|e| StoreError::Write(format!("start the writer thread: {e}")))?;
         // Permits are taken in numbers of 32 bits.
         let budget_bytes = settings.queue_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
