@@ -172,6 +172,21 @@ async fn a_database_in_use_is_one_line_and_exit_code_1() {
 }
 
 #[tokio::test]
+async fn health_says_when_nothing_is_stored() {
+    let server = Running::start().await;
+    let database = rusqlite::Connection::open(server.directory.path().join("t.db")).unwrap();
+    assert_eq!(server.get("/health").await.0, 200);
+    database.execute_batch("ALTER TABLE span RENAME TO elsewhere").unwrap();
+    assert_eq!(server.post("traces", &[PROTOBUF], body(1)).await.0, 503);
+    let (status, said) = server.get("/health").await;
+    assert_eq!((status, &said["status"]), (503, &json!("unavailable")));
+    assert!(said["detail"].as_str().unwrap().contains("could not write"), "{said}");
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO span").unwrap();
+    assert_eq!(server.post("traces", &[PROTOBUF], body(1)).await.0, 200);
+    assert_eq!(server.get("/health").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_where_it_ended() {
     let server = Running::start().await;
     let late = |name: &str| {

@@ -74,7 +74,8 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Stats>,
 /// `GET /health`
 pub(super) async fn health(State(context): State<Context>) -> (StatusCode, Json<Value>) {
     let version = env!("CARGO_PKG_VERSION");
-    match context.store.read(query::alive).await {
+    let answers = context.store.read(query::alive).await;
+    match answers.and_then(|()| context.store.writing()) {
         Ok(()) => (StatusCode::OK, Json(json!({ "status": "ok", "version": version }))),
         Err(error) => {
             let body = json!({ "status": "unavailable", "version": version, "detail": error.to_string() });

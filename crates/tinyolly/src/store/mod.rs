@@ -18,7 +18,7 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -87,7 +87,11 @@ pub struct Store {
     budget_bytes: usize,
     readers: Arc<Readers>,
     commits: watch::Receiver<u64>,
+    failure: LastFailure,
 }
+
+/// Why the last batch was not stored; `None` when it was.
+type LastFailure = Arc<Mutex<Option<String>>>;
 
 /// The running writer; joining it says that everything queued is on file.
 #[derive(Debug)]
@@ -112,7 +116,8 @@ impl Store {
         let connection = schema::open_writer(&settings.path)?;
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let (committed, commits) = watch::channel(0);
-        let writer = Writer::new(connection, settings.max_bytes, counters, committed)?;
+        let failure = LastFailure::default();
+        let writer = Writer::new(connection, settings.max_bytes, counters, committed, Arc::clone(&failure))?;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             writer.run(jobs);
             drop(lock);
@@ -126,6 +131,7 @@ impl Store {
             budget_bytes,
             readers: Arc::new(Readers::new(&settings.path)),
             commits,
+            failure,
         };
         Ok((store, WriterHandle(thread)))
     }
@@ -140,6 +146,20 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         self.readers.run(query).await
+    }
+
+    /// Whether requests are being stored.
+    ///
+    /// # Errors
+    /// When the writer is gone, or its last transaction failed.
+    pub fn writing(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() {
+            return Err(StoreError::Write("the writer is gone".into()));
+        }
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::Write(reason.clone())),
+        }
     }
 
     /// Changes after each committed batch.

@@ -1,16 +1,16 @@
 //! The writer thread: takes what waits, writes it in one transaction, then acknowledges.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::StoreError;
 use super::ingest::{Ingest, Stored};
 use super::retention::Retention;
 use super::room::Room;
 use super::rows::Rows;
+use super::{LastFailure, StoreError};
 use crate::counters::Counters;
 
 /// Rows after which a transaction is closed even if more requests wait, so that the first of them is answered.
@@ -31,6 +31,7 @@ pub(super) struct Writer {
     retention: Retention,
     counters: Arc<Counters>,
     committed: watch::Sender<u64>,
+    failure: LastFailure,
 }
 
 impl Writer {
@@ -39,9 +40,10 @@ impl Writer {
         max_bytes: u64,
         counters: Arc<Counters>,
         committed: watch::Sender<u64>,
+        failure: LastFailure,
     ) -> Result<Self, StoreError> {
         let ingest = Ingest::resume(&db)?;
-        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed })
+        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed, failure })
     }
 
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
@@ -100,6 +102,7 @@ impl Writer {
             }
         }
         let outcome = outcome.map(|_| ());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
         for job in batch {
             // The sender may have gone away meanwhile, which changes nothing.
             job.done.send(outcome.clone()).ok();
