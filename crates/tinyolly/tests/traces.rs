@@ -297,3 +297,15 @@ async fn times_beyond_the_signed_range_come_back_as_sent() {
     assert_eq!(span["endTimeUnixNano"], "3");
     assert_eq!(server.json("/api/spans").await.as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn entities_of_a_resource_come_back() {
+    let server = Running::start().await;
+    let entities = json!([{"schemaUrl": "u", "type": "host", "idKeys": ["host.id"], "descriptionKeys": []}]);
+    let span = json!({"traceId": "01".repeat(16), "spanId": "01".repeat(8), "name": "n"});
+    let sent =
+        json!({"resourceSpans": [{"resource": {"entityRefs": entities}, "scopeSpans": [{"spans": [span]}]}]});
+    server.accept("traces", sent).await;
+    let trace = server.json(&format!("/api/traces/{}", "01".repeat(16))).await;
+    assert_eq!(trace["spans"][0]["resource"]["entityRefs"], entities);
+}

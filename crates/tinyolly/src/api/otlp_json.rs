@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -111,7 +111,30 @@ impl Serialize for Attributes<'_> {
 pub(super) struct Resource<'a> {
     attributes: Attributes<'a>,
     dropped_attributes_count: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entity_refs: Vec<Entity<'a>>,
     schema_url: &'a str,
+}
+
+/// A reference to an entity, by the resource attributes that name and describe it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entity<'a> {
+    schema_url: &'a str,
+    r#type: &'a str,
+    id_keys: &'a [String],
+    description_keys: &'a [String],
+}
+
+impl<'a> Entity<'a> {
+    fn of(entity: &'a EntityRef) -> Self {
+        Self {
+            schema_url: &entity.schema_url,
+            r#type: &entity.r#type,
+            id_keys: &entity.id_keys,
+            description_keys: &entity.description_keys,
+        }
+    }
 }
 
 impl<'a> Resource<'a> {
@@ -120,6 +143,7 @@ impl<'a> Resource<'a> {
         Self {
             attributes: Attributes(resource.map_or(&[], |r| &r.attributes)),
             dropped_attributes_count: resource.map_or(0, |r| r.dropped_attributes_count),
+            entity_refs: resource.map_or(&[][..], |r| &r.entity_refs).iter().map(Entity::of).collect(),
             schema_url: &envelope.schema_url,
         }
     }
