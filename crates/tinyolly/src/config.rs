@@ -36,11 +36,11 @@ pub struct Cli {
     #[arg(long, env = "TINYOLLY_MAX_REQUEST_SIZE", default_value_t = 16, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(1..=256))]
     pub max_request_size: u64,
-    /// Requests waiting to be stored, in MiB; above it clients are told to send again later
+    /// Requests being read or waiting to be stored, in MiB; above it clients are told to send again later
     #[arg(long, env = "TINYOLLY_QUEUE_SIZE", default_value_t = 64, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub queue_size: u64,
-    /// Host name under which a browser may reach the user interface, besides localhost; may be repeated
+    /// Host name under which the user interface and OTLP/HTTP may be reached, besides loopback names; may be repeated
     #[arg(long, env = "TINYOLLY_ALLOWED_HOST", value_delimiter = ',', value_name = "NAME")]
     pub allowed_host: Vec<String>,
     /// What is logged to stderr, as `tracing` filters say it
@@ -61,7 +61,7 @@ pub struct Config {
     pub store: store::Settings,
     /// Largest OTLP request, unpacked.
     pub max_request_bytes: usize,
-    /// Host names the user interface answers to; `None` answers to any, for listeners beyond loopback.
+    /// Host names the user interface and OTLP/HTTP answer to; `None` answers to any, for listeners beyond loopback.
     pub allowed_hosts: Option<Vec<String>>,
 }
 
