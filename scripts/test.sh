@@ -213,6 +213,13 @@ section_kernel() {
         skip kernel "loading BPF programs needs root"
         return 0
     fi
+    if [[ -z $BUILD ]]; then section_build || true; fi # counted
+    if [[ $BUILD == failed ]]; then
+        skip kernel "the agent did not build"
+        return 0
+    fi
+    # The agent that people run, and none built anew for the tests.
+    export OTEL_EBPF_AGENT_BIN="$TARGET_DIR/release/otel-ebpf-agent"
     if have cargo-nextest; then
         # One at a time: they watch the same kernel.
         run "kernel" count_nextest 900 cargo nextest run "${SELECTION[@]}" --no-fail-fast --test-threads 1 \

@@ -108,8 +108,8 @@ fn a_request_without_a_whole_answer_says_why() {
     assert_eq!(told("/cut").attribute("error.type"), "response_cut_short");
     assert_eq!(told("/cut").status(), 200);
     assert_eq!(told("/silent").attribute("error.type"), "no_response");
-    // Only the receiver of a reset is told of it: the sender's own socket just closes.
-    assert_eq!(told("/reset").attribute("error.type"), "no_response");
+    // The sender of a reset finds the error on its own socket too (`tcp_disconnect`, net/ipv4/tcp.c).
+    assert_eq!(told("/reset").attribute("error.type"), "connection_reset");
     assert!(spans.iter().all(|span| span.span.status.clone().unwrap_or_default().code == 2));
 }
 

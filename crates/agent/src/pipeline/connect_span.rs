@@ -30,12 +30,7 @@ pub fn tell(event: &SocketEvent) -> Draft {
     }
 }
 
-/// Why it failed. Without an error on the socket the call failed before it sent anything, which leaves the connection
-/// without a port of its own, or the process gave up.
+/// Why it failed. Without an error on the socket it was the process itself that let go of it.
 fn reason(event: &SocketEvent) -> &'static str {
-    match event.error {
-        0 if event.conn.local_port == 0 => error_type(libc::EADDRNOTAVAIL as u32),
-        0 => "cancelled",
-        error => error_type(error),
-    }
+    if event.error == 0 { "cancelled" } else { error_type(event.error) }
 }
