@@ -155,6 +155,23 @@ pub fn load(settings: TapSettings) -> Result<Loader, LoadError> {
     Ok(Loader { ebpf, btf, types, choice: settings.choice })
 }
 
+/// Loads and attaches one program. The types of programs have the same methods and no trait in common.
+macro_rules! attach_as {
+    ($loader:ident, $kind:ty, $program:ident, $hook:ident) => {{
+        let refused = |source: ProgramError| LoadError::Program {
+            program: $program,
+            hook: $hook,
+            source: Box::new(source),
+        };
+        let found = $loader.ebpf.program_mut($program).ok_or_else(|| refused(ProgramError::NotLoaded))?;
+        let found: &mut $kind = found.try_into().map_err(refused)?;
+        found.load($hook, &$loader.btf).map_err(refused)?;
+        found.attach().map_err(refused)?;
+        let verified_instructions = found.info().ok().and_then(|info| info.verified_instruction_count());
+        Ok(Attached { program: $program, hook: $hook, verified_instructions })
+    }};
+}
+
 impl Loader {
     /// The object, to take its maps from.
     pub fn ebpf(&mut self) -> &mut Ebpf {
@@ -269,31 +286,11 @@ impl Loader {
     }
 
     fn tracepoint(&mut self, program: &'static str, hook: &'static str) -> Result<Attached, LoadError> {
-        let refused = |source: ProgramError| LoadError::Program { program, hook, source: Box::new(source) };
-        let found: &mut BtfTracePoint = self
-            .ebpf
-            .program_mut(program)
-            .ok_or_else(|| refused(ProgramError::NotLoaded))?
-            .try_into()
-            .map_err(refused)?;
-        found.load(hook, &self.btf).map_err(refused)?;
-        found.attach().map_err(refused)?;
-        let verified_instructions = found.info().ok().and_then(|info| info.verified_instruction_count());
-        Ok(Attached { program, hook, verified_instructions })
+        attach_as!(self, BtfTracePoint, program, hook)
     }
 
     fn fexit(&mut self, program: &'static str, hook: &'static str) -> Result<Attached, LoadError> {
-        let refused = |source: ProgramError| LoadError::Program { program, hook, source: Box::new(source) };
-        let found: &mut FExit = self
-            .ebpf
-            .program_mut(program)
-            .ok_or_else(|| refused(ProgramError::NotLoaded))?
-            .try_into()
-            .map_err(refused)?;
-        found.load(hook, &self.btf).map_err(refused)?;
-        found.attach().map_err(refused)?;
-        let verified_instructions = found.info().ok().and_then(|info| info.verified_instruction_count());
-        Ok(Attached { program, hook, verified_instructions })
+        attach_as!(self, FExit, program, hook)
     }
 }
 
