@@ -292,16 +292,6 @@ fn up_to_payload_max(offset: u32) -> u32 {
     offset as u32
 }
 
-/// An offset of at most [`PAYLOAD_MAX`] of which the verifier, too, knows that a tail behind it is within the payload.
-#[inline(always)]
-fn within_payload(offset: u32) -> usize {
-    const { assert!(2 * PAYLOAD_MAX == 16384) }
-    let mut offset = u64::from(offset);
-    // SAFETY: changes nothing but the register it is given.
-    unsafe { core::arch::asm!("{0} &= 16383", inout(reg) offset, options(pure, nomem, nostack)) }
-    offset as usize
-}
-
 #[inline(always)]
 fn read_iovec(into: &mut IoVec, address: u64) -> bool {
     read(core::ptr::from_mut(into).cast(), size_of::<IoVec>() as u32, address)
