@@ -15,7 +15,7 @@ pub struct Counters {
     pub operations_without_payload: u64,
     /// Requests whose beginning was seen.
     pub seen: u64,
-    /// Requests that became a span.
+    /// Requests that were told from beginning to end: each became a span, but for those counted as `ignored`.
     pub exchanges: u64,
     /// Failed connects that became a span.
     pub failed_connects: u64,
