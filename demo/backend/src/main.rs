@@ -1,19 +1,26 @@
-//! `ebpf-backend`: serves the backend of the demo until SIGTERM or SIGINT.
+//! `ebpf-backend`: serves the backend of the demo until SIGTERM or SIGINT; `ebpf-backend health` asks one that runs.
 #![forbid(unsafe_code)]
 
 use std::{process::ExitCode, sync::Arc};
 
 use ebpf_backend::{logs, routes, shop::Shop};
 use ebpf_demo_service::{
+    command::{self, Command},
     env,
     failure::{Failure, report},
+    health,
     listen::listen,
     serve::{DRAIN, StopSignals, log_end, serve},
 };
 use tracing::info;
 
 fn main() -> ExitCode {
-    report("ebpf-backend", run())
+    let result = match command::read(std::env::args_os()) {
+        Ok(Command::Serve) => run(),
+        Ok(Command::Health) => health::check(&env::process),
+        Err(failure) => Err(failure),
+    };
+    report("ebpf-backend", result)
 }
 
 #[tokio::main]

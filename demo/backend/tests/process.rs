@@ -109,3 +109,53 @@ fn a_request_open_at_the_signal_is_answered_and_logged() {
         assert!(rest.last().expect("a last line").contains("Stopped"));
     }
 }
+
+fn health(host: &str, port: u16) -> (Option<i32>, String) {
+    let mut command = backend();
+    // A proxy of the environment is not asked.
+    command.args(["health"]).envs([("HOST", host), ("http_proxy", "http://127.0.0.1:1")]);
+    let output = command.env("PORT", port.to_string()).output().expect("run ebpf-backend health");
+    assert!(output.stdout.is_empty());
+    (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+}
+
+#[test]
+fn health_tells_a_service_that_runs_from_one_that_does_not() {
+    let (mut child, _lines, address) = start();
+    for host in ["127.0.0.1", "0.0.0.0"] {
+        assert_eq!(health(host, address.port()), (Some(0), String::new()));
+    }
+    signal(&child, "-TERM");
+    assert_eq!(wait(&mut child), 0);
+    let (code, text) = health("127.0.0.1", address.port());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with(&format!("ebpf-backend: GET http://{address}/health: connect: ")), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn health_says_why_a_service_is_unavailable() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("accept");
+        let mut request = [0; 1024];
+        assert_ne!(stream.read(&mut request).expect("read"), 0);
+        let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 17\r\n\r\n{\"error\": \"full\"}";
+        stream.write_all(answer.as_bytes()).expect("answer");
+    });
+    let expected = format!("ebpf-backend: GET http://{address}/health: 503 Service Unavailable: full\n");
+    assert_eq!(health("127.0.0.1", address.port()), (Some(1), expected));
+    served.join().expect("no panic");
+}
+
+#[test]
+fn other_arguments_are_one_line_and_exit_code_two() {
+    for arguments in [&["serve"][..], &["--port=1"], &["health", "now"]] {
+        let output = backend().args(arguments).output().expect("run ebpf-backend");
+        let text = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.starts_with("ebpf-backend: unexpected argument "), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}

@@ -1,12 +1,14 @@
-//! `ebpf-frontend`: serves the frontend of the demo until SIGTERM or SIGINT.
+//! `ebpf-frontend`: serves the frontend of the demo until SIGTERM or SIGINT; `ebpf-frontend health` asks one that runs.
 #![forbid(unsafe_code)]
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use ebpf_demo_service::{
+    command::{self, Command},
     dice::Dice,
     env,
     failure::{Failure, report},
+    health,
     listen::listen,
     serve::{DRAIN, StopSignals, log_end, serve},
 };
@@ -26,7 +28,12 @@ use tracing::info;
 const FLUSH: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    report("ebpf-frontend", run())
+    let result = match command::read(std::env::args_os()) {
+        Ok(Command::Serve) => run(),
+        Ok(Command::Health) => health::check(&env::process),
+        Err(failure) => Err(failure),
+    };
+    report("ebpf-frontend", result)
 }
 
 fn run() -> Result<(), Failure> {

@@ -82,3 +82,36 @@ fn a_collector_that_never_answers_does_not_hold_up_the_end() {
         assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
     }
 }
+
+#[test]
+fn health_tells_a_service_that_runs_from_one_that_does_not() {
+    let mut running = Running::start(frontend().envs([
+        ("PORT", "0"),
+        ("AUTO_TRAFFIC", "false"),
+        ("OTEL_SDK_DISABLED", "true"),
+    ]));
+    let address = running.address();
+    // What only serving needs may be wrong; a proxy of the environment is not asked.
+    let health = || {
+        let mut command = frontend();
+        command.arg("health").envs([("BACKEND_URL", "nowhere"), ("http_proxy", "http://127.0.0.1:1")]);
+        let output = command.env("PORT", address.port().to_string()).output().expect("run");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    assert_eq!(health(), (Some(0), String::new()));
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let (code, text) = health();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with(&format!("ebpf-frontend: GET http://{address}/health: connect: ")), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn an_unknown_argument_is_one_line_and_exit_code_two() {
+    let output = frontend().arg("serve").output().expect("run ebpf-frontend");
+    let text = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.starts_with("ebpf-frontend: unexpected argument \"serve\": "), "{text}");
+    assert_eq!((text.lines().count(), output.stdout.len()), (1, 0), "{text}");
+}

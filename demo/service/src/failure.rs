@@ -13,6 +13,12 @@ pub enum Failure {
     /// A setting that a library reads and refuses.
     #[error("{0}")]
     Setting(String),
+    /// The command line asks for something that the service does not do.
+    #[error("{0}")]
+    Usage(String),
+    /// The service that was asked for its health is not healthy, or did not answer.
+    #[error("{0}")]
+    Unhealthy(String),
     /// Something else listens on the address.
     #[error("port {} on {} is in use (choose another with PORT)", .0.port(), .0.ip())]
     PortInUse(SocketAddr),
@@ -35,12 +41,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The process's exit code: 2 for settings, 1 for everything else.
+    /// The process's exit code: 2 for settings and the command line, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Variable(_) | Self::Setting(_) => 2,
-            Self::PortInUse(_) | Self::Listen { .. } | Self::Io { .. } => 1,
+            Self::Variable(_) | Self::Setting(_) | Self::Usage(_) => 2,
+            Self::Unhealthy(_) | Self::PortInUse(_) | Self::Listen { .. } | Self::Io { .. } => 1,
         }
     }
 }
