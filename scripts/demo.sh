@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs the whole demo natively: tinyolly, the agent, and the two services it watches.
+# Builds and runs the demo natively, whole or one half of it: tinyolly; the agent and the two services it watches.
 set -euo pipefail
 
 SCRIPT_NAME=demo.sh
@@ -8,6 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # In the order they start; they stop in reverse, so that the agent's last spans still find tinyolly.
 PARTS=(tinyolly otel-ebpf-agent ebpf-backend ebpf-frontend)
+# The halves that --only chooses from. Each has a lock and a supervisor of its own, so that they can be started and
+# stopped apart; the whole demo holds both.
+HALVES=(core services)
+declare -A PARTS_OF=(["core"]="tinyolly" ["services"]="otel-ebpf-agent ebpf-backend ebpf-frontend")
 declare -A PORTS=(["tinyolly"]="5005 4317 4318" ["otel-ebpf-agent"]="" ["ebpf-backend"]=5004 ["ebpf-frontend"]=5001)
 HEALTH_DEADLINE_S=30
 STOP_DEADLINE_S=15
@@ -17,6 +21,9 @@ CAP_BPF=39
 STATE_DIR="${DEMO_STATE_DIR:-$REPO_ROOT/.demo}"
 BIN_DIR="${BIN_DIR:-}"
 ACTION=run
+ONLY=
+# How the messages call what is started and stopped.
+WHAT="the demo"
 DETACH=0
 FRESH=0
 # There while an agent that runs as root on behalf of another user may go on; see keep_agent.
@@ -30,15 +37,19 @@ HELD=
 
 usage() {
     cat <<'USAGE'
-Usage: scripts/demo.sh [--detach] [--fresh] [--bin-dir DIR]
-       scripts/demo.sh --stop | --status | --help
+Usage: scripts/demo.sh [--only core|services] [--detach] [--fresh] [--bin-dir DIR]
+       scripts/demo.sh [--only core|services] --stop [--fresh] | --status
+       scripts/demo.sh --help
 
 Installs what is missing (scripts/setup.sh), builds, starts the demo and stays until Ctrl-C, which stops everything.
 
+  --only HALF     one half of the demo: core (tinyolly) or services (the agent, the backend and the frontend). The
+                  services need a core that answers on port 5005. Without this option a half that runs alone is not
+                  touched: the script says so and names the command that adds the other one
   --detach        return once everything is healthy; the demo goes on until --stop
-  --fresh         start with an empty database
+  --fresh         start with an empty database; with --stop, delete the database
   --bin-dir DIR   run the programs found in DIR; install and build nothing (also: BIN_DIR)
-  --stop          stop a running demo
+  --stop          stop what runs, or the half that --only names
   --status        what runs; exits with 0 when everything does, with 3 when nothing or only a part does
   --help          this text
 
@@ -51,14 +62,39 @@ USAGE
 pid_file() { printf '%s/%s.pid\n' "$STATE_DIR" "$1"; }
 log_file() { printf '%s/%s.log\n' "$STATE_DIR" "$1"; }
 part_pid() { live_pid "$(pid_file "$1")"; }
-supervisor_pid() { live_pid "$STATE_DIR/demo.pid"; }
+# The demo.sh that started a half and has not returned yet.
+supervisor_file() { printf '%s/demo-%s.pid\n' "$STATE_DIR" "$1"; }
+supervisor_pid() { live_pid "$(supervisor_file "$1")"; }
 
+is_selected() { [[ " ${HALVES[*]} " == *" $1 "* ]]; }
+
+# live_parts [PART...]: those that run, of the parts named or of all that this call is about.
 live_parts() {
     local part
-    for part in "${PARTS[@]}"; do
+    if [[ $# -eq 0 ]]; then set -- "${PARTS[@]}"; fi
+    for part in "$@"; do
         if is_live "$(pid_file "$part")"; then printf '%s\n' "$part"; fi
     done
 }
+
+live_parts_of() {
+    local -a parts
+    read -ra parts <<<"${PARTS_OF[$1]}"
+    live_parts "${parts[@]}"
+}
+
+# Drops the files that name processes; only for what does not run.
+forget_processes() {
+    local name
+    for name in "${PARTS[@]}"; do rm -f "$(pid_file "$name")"; done
+    for name in "${HALVES[@]}"; do rm -f "$(supervisor_file "$name")"; done
+    if is_selected services; then rm -f "$LEASE"; fi
+}
+
+delete_database() { rm -f "$STATE_DIR"/tinyolly.db{,-wal,-shm}; }
+
+# The command line that does something to what this call is about.
+same_half() { printf 'scripts/demo.sh%s%s\n' "${ONLY:+ --only $ONLY}" "${1:+ $1}"; }
 
 # --- stopping ---------------------------------------------------------------------------------------------------
 
@@ -86,34 +122,61 @@ stop_part() {
     rm -f "$(pid_file "$part")"
 }
 
+# stop_parts PART...: in the order opposite to the one given.
 stop_parts() {
-    local i status=0
-    for ((i = ${#PARTS[@]} - 1; i >= 0; i--)); do
-        stop_part "${PARTS[i]}" || status=1
+    local status=0
+    while [[ $# -gt 0 ]]; do
+        stop_part "${!#}" || status=1
+        set -- "${@:1:$#-1}"
     done
     return "$status"
 }
 
-everything_is_gone() { [[ -z "$(live_parts)" ]] && ! is_live "$STATE_DIR/demo.pid"; }
+half_is_gone() { [[ -z "$(live_parts_of "$1")" ]] && ! is_live "$(supervisor_file "$1")"; }
 
-stop_demo() {
+everything_is_gone() {
+    local half
+    for half in "${HALVES[@]}"; do half_is_gone "$half" || return 1; done
+}
+
+# A half of a demo that runs whole in some terminal cannot go alone: its script would stop the rest, as after a crash.
+refuse_to_halve() {
     local pid
-    if everything_is_gone; then
-        rm -f "$STATE_DIR"/*.pid "$LEASE"
-        say "nothing runs"
-        return 0
+    if [[ -n $ONLY ]] && pid="$(supervisor_pid core)" && [[ $pid == "$(supervisor_pid services)" ]]; then
+        die "the whole demo runs in a terminal (pid $pid); stop all of it: Ctrl-C there, or scripts/demo.sh --stop"
     fi
-    if pid="$(supervisor_pid)"; then
+}
+
+stop_half() {
+    local half="$1" pid
+    local -a parts
+    read -ra parts <<<"${PARTS_OF[$half]}"
+    if pid="$(supervisor_pid "$half")"; then
         # It stops its own children; it needs no more than their deadlines.
         kill -TERM "$pid" 2>/dev/null || warn "the demo's script (pid $pid) could not be signalled"
-        wait_until $((STOP_DEADLINE_S * ${#PARTS[@]})) everything_is_gone || warn "the demo's script (pid $pid) does not end"
+        wait_until $((STOP_DEADLINE_S * 4)) half_is_gone "$half" || warn "the demo's script (pid $pid) does not end"
     else
-        find_privilege_for_stop
-        stop_parts || true # what is left is named just below
+        stop_parts "${parts[@]}" || true # what is left is named by the caller
     fi
-    everything_is_gone || die "still running: $(live_parts | tr '\n' ' ')"
-    rm -f "$STATE_DIR/demo.pid" "$LEASE"
-    say "stopped"
+}
+
+stop_demo() {
+    local i
+    if everything_is_gone; then
+        forget_processes
+        say "${ONLY:+$WHAT: }nothing runs"
+    else
+        refuse_to_halve
+        find_privilege_for_stop
+        for ((i = ${#HALVES[@]} - 1; i >= 0; i--)); do stop_half "${HALVES[i]}"; done
+        everything_is_gone || die "still running: $(live_parts | tr '\n' ' ')"
+        forget_processes
+        say "${ONLY:+$WHAT: }stopped"
+    fi
+    if [[ $FRESH -eq 1 ]]; then
+        delete_database
+        say "the database is deleted"
+    fi
 }
 
 find_privilege_for_stop() {
@@ -137,18 +200,45 @@ show_status() {
 
 # A second run never touches the first one.
 refuse_second_run() {
-    local live pid
+    local live half pid advice
     live="$(live_parts | tr '\n' ' ')"
-    if pid="$(supervisor_pid)" && [[ "$(wc -w <<<"$live")" -lt ${#PARTS[@]} ]]; then
-        die "the demo is being started or stopped already (pid $pid)"
-    fi
+    for half in "${HALVES[@]}"; do
+        if pid="$(supervisor_pid "$half")" \
+            && [[ "$(live_parts_of "$half" | wc -l)" -lt "$(wc -w <<<"${PARTS_OF[$half]}")" ]]; then
+            die "$WHAT is being started or stopped already (pid $pid)"
+        fi
+    done
     [[ -n $live ]] || return 0
     if [[ "$(wc -w <<<"$live")" -lt ${#PARTS[@]} ]]; then
-        die "only a part of the demo runs: ${live% }; stop it first: scripts/demo.sh --stop"
+        advice="stop it first: $(same_half --stop)"
+        case "${live% }" in
+            "${PARTS_OF[core]}") advice+=", or start the rest: scripts/demo.sh --only services" ;;
+            "${PARTS_OF[services]}") advice+=", or start the rest: scripts/demo.sh --only core" ;;
+            *) ;;
+        esac
+        die "only a part of the demo runs: ${live% }; $advice"
     fi
-    say "the demo runs already: http://localhost:5005 (stop it: scripts/demo.sh --stop)"
+    say "$WHAT runs already: http://localhost:5005 (stop it: $(same_half --stop))"
     if [[ $DETACH -eq 1 ]]; then exit 0; fi
     exit 1
+}
+
+# The services alone need somebody to send to: this script's tinyolly, or one in a container.
+require_core() {
+    if [[ $ONLY != services ]] || http_ok http://127.0.0.1:5005/health; then return 0; fi
+    die "no tinyolly answers on port 5005; start it first: scripts/demo.sh --only core --detach"
+}
+
+# The locks stay with this script: the parts are started without these descriptors.
+take_locks() {
+    if is_selected core; then
+        exec 8>"$STATE_DIR/lock-core"
+        flock --nonblock 8 || die "another demo.sh is at work in $STATE_DIR"
+    fi
+    if is_selected services; then
+        exec 9>"$STATE_DIR/lock-services"
+        flock --nonblock 9 || die "another demo.sh is at work in $STATE_DIR"
+    fi
 }
 
 check_ports() {
@@ -166,6 +256,7 @@ check_ports() {
 }
 
 check_privilege() {
+    is_selected services || return 0
     if is_root || { has_capability "$CAP_BPF" && has_capability "$CAP_PERFMON"; }; then return 0; fi
     have sudo || die "the agent loads BPF programs: run this as root, or with CAP_BPF and CAP_PERFMON"
     say "the agent loads BPF programs: it is started through sudo, everything else as $(id -un)"
@@ -186,6 +277,7 @@ run_group() {
     return "$status"
 }
 
+# Everything, for one half too: cargo would build what the halves share anew for another selection of packages.
 build() {
     local -a command
     run_group "$REPO_ROOT/scripts/setup.sh" || exit 1
@@ -251,7 +343,7 @@ keep_agent() {
 }
 
 # start PART VARIABLE=VALUE... -- ARGUMENT...: runs a part in a session of its own, out of reach of the terminal's
-# Ctrl-C, which would end all at once instead of in order. The lock on descriptor 9 stays with this script.
+# Ctrl-C, which would end all at once instead of in order. The locks, descriptors 8 and 9, stay with this script.
 start() {
     local part="$1" file log pid
     # A log file is no terminal.
@@ -272,12 +364,12 @@ start() {
         : >"$file.sudo"
         "${PRIVILEGE[@]}" setsid --fork bash -c \
             "$(declare -f read_stamp is_live lease_holds keep_agent); keep_agent \"\$@\"" keep_agent \
-            "$LEASE" "$file.sudo" env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&-
+            "$LEASE" "$file.sudo" env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 8>&- 9>&-
         wait_until 10 test -s "$file.sudo" || die "sudo did not start $part; see $log"
         pid="$(<"$file.sudo")"
         rm -f "$file.sudo"
     else
-        setsid env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 9>&- &
+        setsid env "${variables[@]}" "$BIN_DIR/$part" "$@" </dev/null >>"$log" 2>&1 8>&- 9>&- &
         pid=$!
     fi
     # A part that ended at once has no start time any more: `await` reports it.
@@ -322,11 +414,14 @@ await() {
 
 agent_is_attached() { grep -q attached "$(log_file otel-ebpf-agent)"; }
 
-start_all() {
-    local otlp=http://127.0.0.1:4317
+start_core() {
     start tinyolly -- --host 127.0.0.1 --ui-port 5005 --otlp-grpc-port 4317 --otlp-http-port 4318 \
         --db "$STATE_DIR/tinyolly.db"
     await tinyolly http_ok http://127.0.0.1:5005/health
+}
+
+start_services() {
+    local otlp=http://127.0.0.1:4317
     start otel-ebpf-agent OTEL_EBPF_OPEN_PORT=5001,5004 "OTEL_EXPORTER_OTLP_ENDPOINT=$otlp" --
     await otel-ebpf-agent agent_is_attached
     start ebpf-backend HOST=127.0.0.1 PORT=5004 --
@@ -341,17 +436,15 @@ start_all() {
 
 banner() {
     local stop="Ctrl-C"
-    if [[ $DETACH -eq 1 ]]; then stop="scripts/demo.sh --stop"; fi
-    cat <<BANNER
-
-  TinyOlly    http://localhost:5005     traces, logs and metrics
-  frontend    http://localhost:5001     makes its own traffic; try /process-order
-  backend     http://localhost:5004     contains no OpenTelemetry at all
-  OTLP        localhost:4317 (gRPC), localhost:4318 (HTTP)
-  logs        $STATE_DIR/*.log
-  stop        $stop
-
-BANNER
+    if [[ $DETACH -eq 1 ]]; then stop="$(same_half --stop)"; fi
+    printf '\n  TinyOlly    http://localhost:5005     traces, logs and metrics\n'
+    if is_selected services; then
+        printf '  frontend    http://localhost:5001     makes its own traffic; try /process-order\n'
+        printf '  backend     http://localhost:5004     contains no OpenTelemetry at all\n'
+    fi
+    if is_selected core; then printf '  OTLP        localhost:4317 (gRPC), localhost:4318 (HTTP)\n'; fi
+    printf '  logs        %s\n' "$STATE_DIR/*.log"
+    printf '  stop        %s\n\n' "$stop"
 }
 
 # Stays until a signal arrives or a part ends.
@@ -363,7 +456,7 @@ supervise() {
         done
         # In the background, because a trap waits for a command in the foreground; and without a descriptor of ours,
         # because it outlives this script by a moment.
-        sleep 1 >/dev/null 2>&1 9>&- &
+        sleep 1 >/dev/null 2>&1 8>&- 9>&- &
         wait $!
     done
 }
@@ -378,9 +471,20 @@ wind_down() {
     fi
     if [[ -n "$(live_parts)" ]]; then
         say "stopping"
-        stop_parts || warn "still running: $(live_parts | tr '\n' ' ')"
+        stop_parts "${PARTS[@]}" || warn "still running: $(live_parts | tr '\n' ' ')"
     fi
-    rm -f "$STATE_DIR/demo.pid"
+    release_supervision
+}
+
+# Each selected half gets this script as its supervisor, until it returns.
+take_supervision() {
+    local half
+    for half in "${HALVES[@]}"; do write_pid_file "$(supervisor_file "$half")" $$; done
+}
+
+release_supervision() {
+    local half
+    for half in "${HALVES[@]}"; do rm -f "$(supervisor_file "$half")"; done
 }
 
 prepare_state_dir() {
@@ -394,39 +498,57 @@ run_demo() {
     need_cmd setsid "install util-linux"
     prepare_state_dir
     refuse_second_run
-    exec 9>"$STATE_DIR/lock"
-    flock --nonblock 9 || die "another demo.sh is at work in $STATE_DIR"
+    require_core
+    take_locks
     check_privilege
     check_ports
 
     cleanup_on_exit
     cleanup_push wind_down
     catch_signals
-    rm -f "$LEASE"
-    write_pid_file "$STATE_DIR/demo.pid" $$
+    if is_selected services; then rm -f "$LEASE"; fi
+    take_supervision
 
     if [[ -z $BIN_DIR ]]; then
         build
         check_ports
     fi
     check_binaries
-    if [[ $FRESH -eq 1 ]]; then rm -f "$STATE_DIR"/tinyolly.db{,-wal,-shm}; fi
+    if [[ $FRESH -eq 1 ]]; then delete_database; fi
 
     forget_settings
-    start_all
+    if is_selected core; then start_core; fi
+    if is_selected services; then start_services; fi
     banner
     if [[ $DETACH -eq 1 ]]; then
         trap - EXIT
-        if [[ -e $LEASE ]]; then printf 'detached\n' >"$LEASE"; fi
-        rm -f "$STATE_DIR/demo.pid"
+        if is_selected services && [[ -e $LEASE ]]; then printf 'detached\n' >"$LEASE"; fi
+        release_supervision
         exit 0
     fi
     supervise
 }
 
+select_half() {
+    case "$1" in
+        core) WHAT="the core" ;;
+        services) WHAT="the services' half" ;;
+        *) usage_error "--only takes core or services, not '$1'" ;;
+    esac
+    ONLY="$1"
+    HALVES=("$ONLY")
+    read -ra PARTS <<<"${PARTS_OF[$ONLY]}"
+}
+
 parse_arguments() {
     while [[ $# -gt 0 ]]; do
         case "$1" in
+            --only)
+                [[ $# -ge 2 ]] || usage_error "--only needs core or services"
+                select_half "$2"
+                shift
+                ;;
+            --only=*) select_half "${1#*=}" ;;
             --detach) DETACH=1 ;;
             --fresh) FRESH=1 ;;
             --stop) ACTION=stop ;;
@@ -445,6 +567,7 @@ parse_arguments() {
         esac
         shift
     done
+    if [[ $FRESH -eq 1 ]] && ! is_selected core; then usage_error "--fresh is about the core's database"; fi
     if [[ -n $BIN_DIR ]]; then
         BIN_DIR="$(cd "$BIN_DIR" 2>/dev/null && pwd)" || die "the directory of --bin-dir does not exist"
     fi
