@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::store;
 
@@ -11,13 +11,20 @@ const MIB: u64 = 1 << 20;
 
 /// Desktop OpenTelemetry viewer: send OTLP to it, look at it in the browser.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = "Example: tinyolly --db /tmp/traces.db --max-db-size 128")]
+#[command(
+    version,
+    after_help = "Example: tinyolly --db /tmp/traces.db --max-db-size 128",
+    disable_help_subcommand = true
+)]
 pub struct Cli {
+    /// What to do; serve when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Address to listen on, for all three ports
-    #[arg(long, env = "TINYOLLY_HOST", default_value = "127.0.0.1", value_name = "IP")]
+    #[arg(long, global = true, env = "TINYOLLY_HOST", default_value = "127.0.0.1", value_name = "IP")]
     pub host: IpAddr,
     /// Port of the user interface and the REST API; 0 takes a free one
-    #[arg(long, env = "TINYOLLY_UI_PORT", default_value_t = 5005, value_name = "PORT")]
+    #[arg(long, global = true, env = "TINYOLLY_UI_PORT", default_value_t = 5005, value_name = "PORT")]
     pub ui_port: u16,
     /// Port of OTLP/gRPC; 0 takes a free one
     #[arg(long, env = "TINYOLLY_OTLP_GRPC_PORT", default_value_t = 4317, value_name = "PORT")]
@@ -46,6 +53,19 @@ pub struct Cli {
     /// What is logged to stderr, as `tracing` filters say it
     #[arg(long, env = "TINYOLLY_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+}
+
+const ABOUT_HEALTH: &str = "\
+Asks the server that runs with the same address and port for GET /health. Exit codes: 0 it answered 200 within two
+seconds, 1 it did not (one line on standard error says why), 2 the flags or variables cannot be used. An address that
+means all, 0.0.0.0 or ::, is asked on loopback. The database is not touched, and proxies are not used.";
+
+/// What tinyolly is asked to do instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Ask a running tinyolly whether it is healthy: a health check for containers
+    #[command(long_about = ABOUT_HEALTH, after_help = "Example: tinyolly health --ui-port 5006")]
+    Health,
 }
 
 /// Checked settings of a server.
@@ -121,6 +141,15 @@ mod tests {
         let args = ["tinyolly", "--host", "0.0.0.0", "--allowed-host", "a.example,b.example"];
         let listed = Cli::try_parse_from(args).unwrap().config(None);
         assert_eq!(listed.allowed_hosts, Some(vec!["a.example".into(), "b.example".into()]));
+    }
+
+    #[test]
+    fn health_takes_address_and_port_on_either_side() {
+        for args in [["--ui-port", "1", "health"], ["health", "--ui-port", "1"]] {
+            let cli = Cli::try_parse_from([&["tinyolly"], &args[..]].concat()).unwrap();
+            assert_eq!((cli.command, cli.ui_port), (Some(Command::Health), 1));
+        }
+        assert_eq!(Cli::try_parse_from(["tinyolly", "--ui-port", "1"]).unwrap().command, None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod api;
 pub mod assets;
 pub mod config;
 pub mod counters;
+pub mod health;
 pub mod receive;
 pub mod server;
 pub mod store;

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use tinyolly::config::{self, Cli};
+use tinyolly::config::{self, Cli, Command};
+use tinyolly::health;
 use tinyolly::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -18,6 +20,9 @@ const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command == Some(Command::Health) {
+        return ask_for_health(&cli);
+    }
     let filter = match EnvFilter::try_new(&cli.log) {
         Ok(filter) => filter,
         Err(error) => {
@@ -72,4 +77,25 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             })
             .await
     })
+}
+
+/// Says nothing of a healthy server, and one line of any other.
+fn ask_for_health(cli: &Cli) -> ExitCode {
+    if cli.ui_port == 0 {
+        eprintln!("tinyolly: --ui-port 0 takes a free port; health needs the port that the log names");
+        return ExitCode::from(2);
+    }
+    let address = health::reachable(SocketAddr::new(cli.host, cli.ui_port));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = runtime
+        .context("start the runtime")
+        .and_then(|runtime| Ok(runtime.block_on(health::ask(address))?))
+        .with_context(|| format!("GET http://{address}/health"));
+    match asked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tinyolly: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
