@@ -1,6 +1,7 @@
 //! `health`: asks the service that the same variables describe, for containers that have no shell and no client.
 
 use std::{
+    error::Error as _,
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -62,7 +63,10 @@ impl fmt::Display for Unhealthy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(out, "connect: {error}"),
-            Self::Exchange(error) => write!(out, "no usable answer: {error}"),
+            Self::Exchange(error) => match error.source() {
+                Some(cause) => write!(out, "no usable answer: {error}: {cause}"),
+                None => write!(out, "no usable answer: {error}"),
+            },
             Self::Answer(status, reason) if reason.is_empty() => write!(out, "{status}"),
             Self::Answer(status, reason) => write!(out, "{status}: {reason}"),
             Self::Silent => write!(out, "no answer within {} s", DEADLINE.as_secs()),
