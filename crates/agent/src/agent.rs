@@ -1,6 +1,7 @@
 //! The running agent: one thread reads the kernel's events and makes spans, another exports them.
 
-mod clock;
+pub mod clock;
+mod health_file;
 mod report;
 
 use std::{
@@ -22,12 +23,14 @@ use otel_ebpf_events::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    config::Settings,
+    config::{Settings, TapChoice},
     discover::{TargetMaps, Targets, proc},
     export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
+    health::SignOfLife,
     pipeline::{Clock, Pipeline, samples_root},
     probes::{self, KernelMaps, reader},
 };
+use health_file::HealthFile;
 use report::Reporter;
 
 /// Runs until SIGINT or SIGTERM, then drains within the shutdown timeout.
@@ -42,6 +45,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
              (docker run --pid=host, pid: host, hostPID: true)"
         );
     }
+    let health_file = settings.health_file.clone().map(HealthFile::new);
     let drops = Arc::new(DropCounters::default());
     let (sink, export) = Exporter::start(&settings.export, Arc::clone(&drops)).context("start exporter")?;
 
@@ -83,7 +87,9 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     let (unix_ns, monotonic_ns) = clock::both();
     let pipeline = Pipeline::new(&settings.http, instrumentation_scope(), Clock::new(unix_ns, monotonic_ns));
     let reporter = Reporter::new(kernel_drops, tap.program_fds());
-    let mut work = Work { pipeline, targets, conns, sink, reporter, looked_for_lost_ns: monotonic_ns };
+    let health = Health { file: health_file, tap: tap.choice, drops: Arc::clone(&drops) };
+    let mut work =
+        Work { pipeline, targets, conns, sink, reporter, health, looked_for_lost_ns: monotonic_ns };
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
@@ -145,7 +151,15 @@ struct Work {
     conns: BpfHashMap<MapData, u64, ConnState>,
     sink: SpanSink,
     reporter: Reporter,
+    health: Health,
     looked_for_lost_ns: u64,
+}
+
+/// What the sign of life is made of, besides what the pipeline and the targets know.
+struct Health {
+    file: Option<HealthFile>,
+    tap: TapChoice,
+    drops: Arc<DropCounters>,
 }
 
 /// Silence after which an open exchange is suspected to have lost its connection.
@@ -178,6 +192,7 @@ impl reader::Handler for Work {
         self.targets.tick();
         self.hand_over();
         self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
+        self.show_life(monotonic_ns);
     }
 }
 
@@ -222,8 +237,28 @@ impl Work {
         }
     }
 
+    /// Renews the health file, when there is one and it is time to.
+    fn show_life(&mut self, monotonic_ns: u64) {
+        let Some(file) = &mut self.health.file else { return };
+        file.tick(monotonic_ns, || {
+            let export = self.health.drops.read();
+            SignOfLife {
+                pid: std::process::id(),
+                monotonic_ns,
+                tap: self.health.tap.to_string(),
+                targets: self.targets.len() as u64,
+                records: self.pipeline.counters().records,
+                spans_exported: export.exported,
+                spans_dropped: export.dropped(),
+            }
+        });
+    }
+
     /// Ends what is open.
     fn finish(&mut self) {
+        if let Some(file) = &self.health.file {
+            file.remove();
+        }
         self.pipeline.finish(clock::monotonic_ns());
         self.hand_over();
         self.reporter.finish();

@@ -1,10 +1,12 @@
 //! The command line: raw flags, turned into checked settings by [`crate::config`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flags, Override};
+use crate::health::MAX_AGE;
 
 const AFTER_HELP: &str = "\
 Environment (flags win over it, it wins over the file; full list in docs/configuration.md):
@@ -19,6 +21,7 @@ Examples:
   otel-ebpf-agent --exe '*/nginx' --endpoint http://localhost:4318
   otel-ebpf-agent --config agent.yaml
   otel-ebpf-agent doctor
+  otel-ebpf-agent health --health-file /run/otel-ebpf-agent/health
 
 Exit codes: 0 stopped by a signal, 1 failed, 2 the configuration cannot be used.";
 
@@ -40,6 +43,31 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Say what this kernel offers, which tap would be used, and what would not work and why.
     Doctor,
+    /// Ask whether the running agent is alive: a health check for containers.
+    #[command(long_about = ABOUT_HEALTH)]
+    Health(HealthArgs),
+}
+
+const ABOUT_HEALTH: &str = "\
+Judges the agent by the health file that it renews every 5 seconds: OTEL_EBPF_HEALTH_FILE, --health-file or the key
+health_file of the configuration file, given to the agent and to this command.
+
+Exit codes: 0 the last sign of life is young enough; 1 it is not, or there is none (one line on standard error says
+which); 2 no file is named, or the configuration cannot be used.";
+
+/// Flags of `health`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct HealthArgs {
+    /// YAML file in OBI's shape [env: OTEL_EBPF_CONFIG_PATH] [default: none]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The file that the agent renews [env: OTEL_EBPF_HEALTH_FILE] [default: none]
+    #[arg(long, value_name = "FILE")]
+    health_file: Option<String>,
+    /// Age from which a sign of life no longer counts
+    #[arg(long, value_name = "SECONDS", default_value_t = MAX_AGE.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    max_age: u64,
 }
 
 /// Flags of `run`. Each takes the place of an environment variable, except `--config`.
@@ -75,6 +103,9 @@ pub struct RunArgs {
     /// How to attach to the kernel: auto, tracepoint or fexit [env: OTEL_EBPF_TAP] [default: auto]
     #[arg(long, value_name = "TAP")]
     tap: Option<String>,
+    /// Renew this file every 5 seconds, for `otel-ebpf-agent health` [env: OTEL_EBPF_HEALTH_FILE] [default: none]
+    #[arg(long, value_name = "FILE")]
+    health_file: Option<String>,
 }
 
 impl Cli {
@@ -96,15 +127,34 @@ impl RunArgs {
             ("--trace-printer", "OTEL_EBPF_TRACE_PRINTER", self.trace_printer),
             ("--log-level", "OTEL_EBPF_LOG_LEVEL", self.log_level),
             ("--tap", "OTEL_EBPF_TAP", self.tap),
+            health_file(self.health_file),
         ];
-        Flags {
-            config_path: self.config,
-            overrides: overrides
-                .into_iter()
-                .filter_map(|(flag, variable, value)| Some(Override { flag, variable, value: value? }))
-                .collect(),
-        }
+        flags(self.config, overrides)
     }
+}
+
+impl HealthArgs {
+    /// The age limit.
+    pub fn max_age(&self) -> Duration {
+        Duration::from_secs(self.max_age)
+    }
+
+    /// The raw values, for [`crate::config::load_health_file`].
+    pub fn into_flags(self) -> Flags {
+        flags(self.config, [health_file(self.health_file)])
+    }
+}
+
+/// A flag as written, the variable that it takes the place of, and its value.
+type Raw = (&'static str, &'static str, Option<String>);
+
+fn health_file(value: Option<String>) -> Raw {
+    ("--health-file", "OTEL_EBPF_HEALTH_FILE", value)
+}
+
+fn flags(config_path: Option<PathBuf>, overrides: impl IntoIterator<Item = Raw>) -> Flags {
+    let given = |(flag, variable, value)| Some(Override { flag, variable, value: value? });
+    Flags { config_path, overrides: overrides.into_iter().filter_map(given).collect() }
 }
 
 #[cfg(test)]
@@ -116,7 +166,7 @@ mod tests {
         let cli = Cli::try_parse_from(std::iter::once(&"otel-ebpf-agent").chain(arguments)).expect("valid");
         match cli.into_command() {
             Command::Run(run) => run.into_flags(),
-            Command::Doctor => panic!("expected run"),
+            other => panic!("expected run, not {other:?}"),
         }
     }
 
@@ -131,6 +181,25 @@ mod tests {
         assert_eq!(flags(&[]), Flags::default());
         let doctor = Cli::try_parse_from(["otel-ebpf-agent", "doctor"]).expect("valid");
         assert!(matches!(doctor.into_command(), Command::Doctor));
+    }
+
+    #[test]
+    fn health_has_flags_of_its_own() {
+        let health = |arguments: &[&str]| {
+            let all = ["otel-ebpf-agent", "health"].iter().chain(arguments);
+            match Cli::try_parse_from(all).map(Cli::into_command) {
+                Ok(Command::Health(health)) => Some((health.max_age(), health.into_flags())),
+                _ => None,
+            }
+        };
+        assert_eq!(health(&[]), Some((Duration::from_secs(15), Flags::default())));
+        let (max_age, flags) = health(&["--health-file", "f", "--max-age", "1"]).expect("valid");
+        let expected =
+            Override { flag: "--health-file", variable: "OTEL_EBPF_HEALTH_FILE", value: "f".to_owned() };
+        assert_eq!((max_age, flags.overrides), (Duration::from_secs(1), vec![expected]));
+        for wrong in [["--max-age", "0"], ["--max-age", "1s"], ["--tap", "fexit"]] {
+            assert_eq!(health(&wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

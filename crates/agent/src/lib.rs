@@ -14,6 +14,7 @@ pub mod config;
 pub mod discover;
 pub mod doctor;
 pub mod export;
+pub mod health;
 pub mod pipeline;
 pub mod probes;
 pub mod semconv;

@@ -1,13 +1,13 @@
 //! Entry point of the agent: reads the configuration, starts logging, runs.
 
-use std::{process::ExitCode, time::Instant};
+use std::{path::Path, process::ExitCode, time::Instant};
 
 use clap::Parser as _;
 use otel_ebpf_agent::{
     agent,
-    cli::{Cli, Command},
+    cli::{Cli, Command, HealthArgs},
     config::{self, Environment, LogLevel},
-    doctor,
+    doctor, health,
 };
 use tracing::{error, level_filters::LevelFilter, warn};
 
@@ -21,18 +21,42 @@ fn main() -> ExitCode {
             start_logging(LogLevel::Error);
             if doctor::run() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Command::Health(arguments) => ask_for_health(arguments),
         Command::Run(arguments) => {
-            let read_file = |path: &std::path::Path| std::fs::read_to_string(path);
             match config::load(&arguments.into_flags(), &Environment::of_process(), read_file) {
                 Ok(loaded) => run(loaded, started),
-                Err(error) => {
-                    for warning in &error.warnings {
-                        eprintln!("warning: {warning}");
-                    }
-                    eprintln!("error: {error}");
-                    ExitCode::from(EXIT_CONFIGURATION)
-                }
+                Err(error) => refuse(&error),
             }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
+/// Says what is wrong with the configuration.
+fn refuse(error: &config::ConfigError) -> ExitCode {
+    for warning in &error.warnings {
+        eprintln!("warning: {warning}");
+    }
+    eprintln!("error: {error}");
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+/// Says nothing of a healthy agent, and one line of any other.
+fn ask_for_health(arguments: HealthArgs) -> ExitCode {
+    let max_age = arguments.max_age();
+    let path = match config::load_health_file(&arguments.into_flags(), &Environment::of_process(), read_file)
+    {
+        Ok(path) => path,
+        Err(error) => return refuse(&error),
+    };
+    match health::check(&path, agent::clock::monotonic_ns(), max_age) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("otel-ebpf-agent: {why}");
+            ExitCode::FAILURE
         }
     }
 }

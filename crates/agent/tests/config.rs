@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use otel_ebpf_agent::config::{
     ConfigError, Environment, Flags, Loaded, LogLevel, OtlpProtocol, Override, ProcessFacts, RootSampler,
-    TapChoice, TracePrinter, Unmatched, load,
+    TapChoice, TracePrinter, Unmatched, load, load_health_file,
 };
 
 /// The least that a configuration must say.
@@ -60,6 +60,7 @@ fn minimal_configuration_has_the_documented_defaults() {
     assert_eq!((settings.sampler.root, settings.sampler.parent_based), (RootSampler::AlwaysOn, true));
     assert_eq!(settings.log_level, LogLevel::Info);
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(10));
+    assert_eq!(settings.health_file, None);
     assert_eq!((settings.tap.attach, settings.tap.capture_bytes), (TapChoice::Auto, 4096));
     assert_eq!(settings.tap.ring_buffer_bytes, 8 << 20);
     assert_eq!(settings.http.routes.unmatched, Unmatched::Unset);
@@ -260,6 +261,29 @@ routes:
 
     let settings = good(from_file(file, &[])).settings;
     assert_eq!(settings.export.otlp.expect("a collector").endpoint, "http://file:4318/v1/traces");
+}
+
+#[test]
+fn the_health_file_is_the_same_for_the_agent_and_its_check() {
+    let file = "open_port: 80\ntrace_printer: text\nhealth_file: /from/file\n";
+    let flag = |value: &str| Override {
+        flag: "--health-file",
+        variable: "OTEL_EBPF_HEALTH_FILE",
+        value: value.to_owned(),
+    };
+    for (variable, flags, expected) in [
+        ("", vec![], "/from/file"),
+        ("/from/variable", vec![], "/from/variable"),
+        ("/from/variable", vec![flag("/from/flag")], "/from/flag"),
+    ] {
+        let flags = Flags { config_path: Some("agent.yaml".into()), overrides: flags };
+        let environment = [("OTEL_EBPF_HEALTH_FILE", variable)].into_iter().collect();
+        let loaded = good(load(&flags, &environment, |_| Ok(file.to_owned())));
+        assert_eq!(loaded.warnings, [""; 0]);
+        assert_eq!(loaded.settings.health_file, Some(expected.into()));
+        let asked = load_health_file(&flags, &environment, |_| Ok(file.to_owned()));
+        assert_eq!(asked, Ok(expected.into()));
+    }
 }
 
 #[test]

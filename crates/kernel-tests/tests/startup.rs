@@ -1,12 +1,16 @@
 //! What the agent says when it cannot start, and what it loads when it does.
 
-use std::process::{Command, Output};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 use otel_ebpf_kernel_tests::{
     agent::{self, Agent},
     needs_tracing,
     net::free_port,
     sink::Sink,
+    wait::{wait_for, wait_until},
 };
 
 /// Most instructions that the verifier may walk through, by program. A kernel allows a million; a program that doubles
@@ -119,4 +123,64 @@ fn every_program_stays_within_its_verification_budget() {
         seen += 1;
     }
     assert!(seen >= 7, "{log}");
+}
+
+/// What `otel-ebpf-agent health` exits with and says, for a sign of life of at most so many seconds.
+fn health(file: &Path, max_age: &str) -> (Option<i32>, String) {
+    let path = file.to_str().expect("UTF-8");
+    let mut command = agent::command(&[("OTEL_EBPF_HEALTH_FILE", path)]);
+    let output = command.args(["health", "--max-age", max_age]).output().expect("run the agent");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn the_health_file_lives_and_ends_with_the_agent() {
+    needs_tracing!();
+    let directory = tempfile::tempdir().expect("make a directory");
+    let file = directory.path().join("health");
+    let (sink, port) = (Sink::start(), free_port().to_string());
+    let path = file.to_str().expect("UTF-8");
+    let start = || Agent::start(&sink, &[("OTEL_EBPF_OPEN_PORT", &port), ("OTEL_EBPF_HEALTH_FILE", path)]);
+    let (code, said) = health(&file, "15");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("not attached yet or stopped: ") && said.contains(path), "{said}");
+
+    let agent = start();
+    wait_until("a sign of life", || health(&file, "15").0 == Some(0));
+    let read = || -> serde_json::Value {
+        let text = std::fs::read_to_string(&file).expect("read the health file");
+        serde_json::from_str(&text).expect("one JSON object")
+    };
+    let first = read();
+    assert_eq!(first["pid"], agent.pid());
+    assert!(["tracepoint", "fexit"].contains(&first["tap"].as_str().expect("a word")), "{first}");
+    // Nothing is sent, so the reader sleeps, and the file is renewed all the same.
+    let at = |sign: &serde_json::Value| sign["monotonic_ns"].as_u64().expect("nanoseconds");
+    let second = wait_for("the next sign of life", || Some(read()).filter(|now| at(now) > at(&first)));
+    let apart_ms = (at(&second) - at(&first)) / 1_000_000;
+    assert!(apart_ms >= 5_000, "written again after {apart_ms} ms");
+    agent.stop().assert_clean();
+    let left = std::fs::read_dir(directory.path()).expect("list").count();
+    assert_eq!((left, health(&file, "15").0), (0, Some(1)));
+
+    let agent = start();
+    wait_until("a sign of life", || health(&file, "15").0 == Some(0));
+    agent.kill();
+    wait_until("the sign of life to be old", || health(&file, "1").0 == Some(1));
+    let (_, said) = health(&file, "1");
+    assert!(said.contains("last sign of life ") && said.lines().count() == 1, "{said}");
+    assert_eq!(health(&file, "86400"), (Some(0), String::new()), "the file was left as it was");
+}
+
+#[test]
+fn a_health_file_that_cannot_be_written_stops_nothing() {
+    needs_tracing!();
+    let (sink, port) = (Sink::start(), free_port().to_string());
+    let file = "/proc/nowhere/health";
+    let agent = Agent::start(&sink, &[("OTEL_EBPF_OPEN_PORT", &port), ("OTEL_EBPF_HEALTH_FILE", file)]);
+    wait_until("a warning", || agent.log().contains("cannot write the health file"));
+    let ended = agent.stop();
+    assert!(ended.status.success(), "{}", ended.log);
+    let warnings = ended.log.lines().filter(|line| line.contains("cannot write the health file")).count();
+    assert_eq!(warnings, 1, "{}", ended.log);
 }

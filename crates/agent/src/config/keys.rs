@@ -9,6 +9,7 @@ pub(crate) const HANDLED_KEYS: &[&str] = &[
     "discovery.instrument",
     "ebpf.buffer_sizes.http",
     "ebpf.context_propagation",
+    "health_file",
     "log_level",
     "metrics.features",
     "open_port",

@@ -34,9 +34,7 @@ pub fn load(
 ) -> Result<Loaded, ConfigError> {
     let mut findings = Findings::default();
     names::check(environment, &mut findings);
-    let path =
-        flags.config_path.clone().or_else(|| environment.get("OTEL_EBPF_CONFIG_PATH").map(PathBuf::from));
-    let document = path.and_then(|path| read_document(&path, read_file, environment, &mut findings));
+    let document = find_document(flags, read_file, environment, &mut findings);
     if let Some(document) = &document {
         document.check_keys(HANDLED_KEYS, OBI_SECTIONS, &mut findings);
     }
@@ -49,6 +47,41 @@ pub fn load(
     } else {
         Err(ConfigError { problems, warnings })
     }
+}
+
+/// Reads the path of the health file alone, and nothing that only a running agent needs.
+///
+/// # Errors
+/// The configuration file cannot be read, or no health file is named anywhere.
+pub fn load_health_file(
+    flags: &Flags,
+    environment: &Environment,
+    read_file: impl FnOnce(&Path) -> io::Result<String>,
+) -> Result<PathBuf, ConfigError> {
+    let mut findings = Findings::default();
+    let document = find_document(flags, read_file, environment, &mut findings);
+    let layers = Layers { flags, environment, file: document.as_ref() };
+    let mut reader = Reader { layers, findings };
+    let path = read_health_file(&reader);
+    if path.is_none() && reader.findings.problems.is_empty() {
+        reader.findings.invalid(
+            "no health file is named: set OTEL_EBPF_HEALTH_FILE for the agent and for this command, \
+             or --health-file of both",
+        );
+    }
+    let Findings { problems, warnings } = reader.findings;
+    path.filter(|_| problems.is_empty()).ok_or(ConfigError { problems, warnings })
+}
+
+fn find_document(
+    flags: &Flags,
+    read_file: impl FnOnce(&Path) -> io::Result<String>,
+    environment: &Environment,
+    findings: &mut Findings,
+) -> Option<Document> {
+    let path =
+        flags.config_path.clone().or_else(|| environment.get("OTEL_EBPF_CONFIG_PATH").map(PathBuf::from))?;
+    read_document(&path, read_file, environment, findings)
 }
 
 fn read_document(
@@ -92,10 +125,15 @@ fn read_settings(reader: &mut Reader<'_>) -> Settings {
         log_level: reader
             .parsed(&["OTEL_EBPF_LOG_LEVEL"], "log_level", LogLevel::ACCEPTED, |text| text.parse().ok())
             .unwrap_or(defaults.log_level),
+        health_file: read_health_file(reader),
         shutdown_timeout: reader
             .duration(&["OTEL_EBPF_SHUTDOWN_TIMEOUT"], "shutdown_timeout")
             .unwrap_or(defaults.shutdown_timeout),
     }
+}
+
+fn read_health_file(reader: &Reader<'_>) -> Option<PathBuf> {
+    reader.text(&["OTEL_EBPF_HEALTH_FILE"], "health_file").map(PathBuf::from)
 }
 
 fn read_naming(reader: &mut Reader<'_>) -> Naming {

@@ -23,7 +23,7 @@ mod values;
 mod yaml;
 
 pub use layers::{Environment, Flags, Override};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_health_file};
 pub use otlp::{ExportSettings, OtlpProtocol, OtlpSettings};
 pub use ports::{PortSet, PortSetError};
 pub use problem::{ConfigError, Problem};

@@ -13,6 +13,7 @@ pub(crate) const SUPPORTED: &[&str] = &[
     "OTEL_EBPF_CONFIG_PATH",
     "OTEL_EBPF_CONTEXT_PROPAGATION",
     "OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES",
+    "OTEL_EBPF_HEALTH_FILE",
     "OTEL_EBPF_HOSTNAME",
     "OTEL_EBPF_LOG_LEVEL",
     "OTEL_EBPF_METRICS_FEATURES",
@@ -279,6 +280,7 @@ mod tests {
             ("OTEL_EBPF_OPEN_PORTS", "OTEL_EBPF_OPEN_PORT"),
             ("OTEL_EBPF_TRACE_PRINT", "OTEL_EBPF_TRACE_PRINTER"),
             ("OTEL_EBPF_LOGLEVEL", "OTEL_EBPF_LOG_LEVEL"),
+            ("OTEL_EBPF_HEALTHFILE", "OTEL_EBPF_HEALTH_FILE"),
             ("OTEL_EBPF_ATUO_TARGET_EXE", "OTEL_EBPF_AUTO_TARGET_EXE"),
         ] {
             assert_eq!(warnings(name), [format!("{name} is not known and is ignored; did you mean {near}?")]);
@@ -293,6 +295,7 @@ mod tests {
     fn names_of_obi_and_of_others_are_told_apart() {
         assert!(warnings("OTEL_EBPF_KUBE_CLUSTER_NAME")[0].contains("does not support"));
         assert_eq!(warnings("OTEL_EBPF_OPEN_PORT"), [""; 0]);
+        assert_eq!(warnings("OTEL_EBPF_HEALTH_FILE"), [""; 0]);
         assert_eq!(warnings("OTEL_SOMETHING"), [""; 0]);
     }
 

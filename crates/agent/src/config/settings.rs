@@ -1,6 +1,7 @@
 //! The checked settings of the agent.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::otlp::ExportSettings;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// How much is logged.
     pub log_level: LogLevel,
+    /// The file that the running agent renews, for `otel-ebpf-agent health`.
+    pub health_file: Option<PathBuf>,
     /// How long the agent may take to export what it has when it is told to stop.
     pub shutdown_timeout: Duration,
 }
@@ -171,6 +174,7 @@ impl Default for Settings {
             sampler: SamplerSettings::default(),
             metrics: MetricsSettings::default(),
             log_level: LogLevel::Info,
+            health_file: None,
             shutdown_timeout: Duration::from_secs(10),
         }
     }

@@ -1,5 +1,6 @@
 //! Which processes are traced and what they are called: a look at `/proc` at start, and events from then on.
 
+pub mod host;
 mod name;
 pub mod proc;
 mod resource;

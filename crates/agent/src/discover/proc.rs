@@ -27,6 +27,8 @@ pub struct ProcessInfo {
     pub listening_ports: Vec<u16>,
     /// Whether it lives in another pid namespace than the agent.
     pub in_container: bool,
+    /// Id of the container that it runs in, as its cgroup tells; no container runtime is asked.
+    pub container_id: Option<String>,
 }
 
 /// Sockets that listen, of the network namespaces looked at so far, by inode. A scan over all processes reads each
@@ -63,7 +65,10 @@ pub fn read(pid: u32, listeners: &mut Listeners) -> Option<ProcessInfo> {
     let start_ticks = process.stat().map_or(0, |stat| stat.starttime);
     let listening_ports = ports(&process, listeners);
     let in_container = pid_namespace(&process) != Process::myself().ok().and_then(|own| pid_namespace(&own));
-    Some(ProcessInfo { pid, start_ticks, exe_path, args, listening_ports, in_container })
+    let container_id = process.cgroups().ok().and_then(|groups| {
+        groups.into_iter().find_map(|group| container_id(&group.pathname).map(str::to_owned))
+    });
+    Some(ProcessInfo { pid, start_ticks, exe_path, args, listening_ports, in_container, container_id })
 }
 
 /// Every process that there is.
@@ -112,6 +117,14 @@ fn pid_namespace(process: &Process) -> Option<u64> {
     Some(process.namespaces().ok()?.0.get(&OsString::from("pid"))?.identifier)
 }
 
+/// The container's id in the path of a cgroup: Docker, containerd, CRI-O and Podman all make one of 64 hexadecimal digits,
+/// bare (`/docker/ID`) or between a prefix and a suffix (`/system.slice/docker-ID.scope`). The innermost counts.
+fn container_id(cgroup: &str) -> Option<&str> {
+    const DIGITS: usize = 64;
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    cgroup.rsplit(['/', '-', '.', ':']).find(|part| part.len() == DIGITS && part.chars().all(is_digit))
+}
+
 fn ports(process: &Process, listeners: &mut Listeners) -> Vec<u16> {
     let Ok(descriptors) = process.fd() else { return Vec::new() };
     let sockets: Vec<u64> = descriptors
@@ -145,6 +158,28 @@ mod tests {
         assert!(!info.in_container);
         assert!(!has_ended(std::process::id(), info.start_ticks));
         assert!(has_ended(std::process::id(), info.start_ticks + 1), "another process of that id");
+    }
+
+    #[test]
+    fn the_container_is_read_from_the_cgroup_of_every_runtime() {
+        let outer = "5d2f0c".repeat(11)[..64].to_owned();
+        let id = "0123456789abcdef".repeat(4);
+        for (path, expected) in [
+            (format!("/docker/{id}"), true),
+            (format!("/system.slice/docker-{id}.scope"), true),
+            (format!("/../../system.slice/docker-{id}.scope/init.scope"), true),
+            (format!("/kubepods/besteffort/pod6f1e/{id}"), true),
+            (format!("/kubepods.slice/kubepods-pod6f1e.slice/cri-containerd-{id}.scope"), true),
+            (format!("/kubelet.slice/x.slice:cri-containerd:{id}"), true),
+            (format!("/docker/{outer}/docker/{id}"), true),
+            (format!("/machine.slice/libpod-{id}.scope/container"), true),
+            (format!("/user.slice/{id}0"), false),
+            (format!("/user.slice/{}", id.to_uppercase()), false),
+            ("/user.slice/user-1000.slice/session-3.scope".to_owned(), false),
+            ("/".to_owned(), false),
+        ] {
+            assert_eq!(container_id(&path), expected.then_some(id.as_str()), "{path}");
+        }
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub fn describe(
         set(semconv::PROCESS_EXECUTABLE_NAME.to_owned(), executable.to_owned());
         set(semconv::PROCESS_EXECUTABLE_PATH.to_owned(), process.exe_path.clone());
     }
+    if let Some(id) = &process.container_id {
+        set(semconv::CONTAINER_ID.to_owned(), id.clone());
+    }
     for (key, value) in &own {
         set(key.clone(), value.clone());
     }
@@ -90,6 +93,7 @@ mod tests {
             pid: 42,
             exe_path: "/srv/bin/shop".to_owned(),
             args: vec!["shop".to_owned()],
+            container_id: Some("c0ffee".to_owned()),
             ..ProcessInfo::default()
         }
     }
@@ -127,6 +131,7 @@ mod tests {
             (semconv::PROCESS_EXECUTABLE_NAME, "shop"),
             (semconv::HOST_NAME, "host"),
             (semconv::OS_TYPE, "linux"),
+            (semconv::CONTAINER_ID, "c0ffee"),
             (semconv::TELEMETRY_SDK_NAME, "opentelemetry"),
             (semconv::TELEMETRY_SDK_LANGUAGE, "rust"),
             (semconv::TELEMETRY_DISTRO_NAME, DISTRO),
