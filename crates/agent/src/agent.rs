@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config::{Settings, TapChoice},
-    discover::{TargetMaps, Targets, proc},
+    discover::{TargetMaps, Targets, host, proc},
     export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
     health::SignOfLife,
     pipeline::{Clock, Pipeline, samples_root},
@@ -57,7 +57,8 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     let (maps, mut events) = KernelMaps::take(loader.ebpf())?;
     let KernelMaps { targets, rule_ports, served_ports, conns, new_programs, mut wake, drops: kernel_drops } =
         maps;
-    let host_name = settings.naming.hostname.clone().unwrap_or_else(host_name);
+    let host_name =
+        settings.naming.hostname.clone().or_else(host::name).unwrap_or_else(|| "unknown".to_owned());
     let mut targets = Targets::new(
         settings.selection.clone(),
         settings.naming.clone(),
@@ -124,12 +125,6 @@ async fn wait_for_stop<T>(reader: &thread::JoinHandle<T>) -> Result<()> {
             _ = look.tick() => if reader.is_finished() { return Ok(()) },
         }
     }
-}
-
-fn host_name() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// Gives back what parsing the kernel's type information took, which is most of the agent's memory until then.
