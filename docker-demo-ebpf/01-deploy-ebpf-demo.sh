@@ -128,7 +128,10 @@ deploy() {
     check_published "$DEMO_PROJECT" 5001 5004
     warn_of_native_agent
 
-    if [[ $LEAST_PRIVILEGE -eq 1 ]]; then COMPOSE_FILES+=(docker-compose.least-privilege.yml); fi
+    if [[ $LEAST_PRIVILEGE -eq 1 ]]; then
+        COMPOSE_FILES+=(docker-compose.least-privilege.yml)
+        UP_HINT="; where they name CAP_BPF, update the engine, or run this without --least-privilege"
+    fi
     if [[ $BUILD -eq 1 ]]; then
         build_images otel-ebpf-agent ebpf-frontend ebpf-backend
     else

@@ -29,6 +29,8 @@ ENGINE_OS=
 ENGINE_ARCH=
 ENGINE_KERNEL=
 ENGINE_SECURITY=
+# Said when the containers cannot be started; a script may set it.
+UP_HINT=
 # Set by find_compose: the command, and its version.
 COMPOSE=()
 COMPOSE_VERSION=
@@ -171,12 +173,12 @@ check_image() {
 compose_up() {
     local id
     if compose up -d "$@"; then return 0; fi
-    is_compose_v1 || die "the containers could not be started; the messages are above"
+    is_compose_v1 || die "the containers could not be started; the messages are above$UP_HINT"
     warn "docker-compose $COMPOSE_VERSION could not update the containers: making them anew"
     for id in $(docker ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT"); do
         docker rm --force "$id" >/dev/null || die "container $id could not be removed; see: docker rm -f $id"
     done
-    compose up -d "$@" || die "the containers could not be started; the messages are above"
+    compose up -d "$@" || die "the containers could not be started; the messages are above$UP_HINT"
 }
 
 # --- containers -------------------------------------------------------------------------------------------------
@@ -210,10 +212,16 @@ container_has_failed() {
     esac
 }
 
-# report_container CONTAINER PROBLEM: the problem, and the container's last words.
+# report_container CONTAINER PROBLEM: the problem, and the last words of the container and of its health check.
 report_container() {
-    printf '%s: error: %s %s; the end of its log (docker logs %s):\n' "$SCRIPT_NAME" "$1" "$2" "$1" >&2
-    docker logs --tail "$LOG_LINES" "$1" 2>&1 | sed 's/^/  /' >&2 || true # no such container: said in these lines
+    local health
+    health="$(inspect "$1" '{{with .State.Health}}{{range .Log}}{{.ExitCode}} {{printf "%q\n" .Output}}{{end}}{{end}}' \
+        | sed '/^$/d' | tail -n 1 || true)" # no such container
+    {
+        printf '%s: error: %s %s; the end of its log (docker logs %s):\n' "$SCRIPT_NAME" "$1" "$2" "$1"
+        docker logs --tail "$LOG_LINES" "$1" 2>&1 | sed 's/^/  /' || true # no such container: said in these lines
+        if [[ -n $health && $health != 0\ * ]]; then printf '  health check: exit status %s\n' "$health"; fi
+    } >&2
 }
 
 # await_container CONTAINER SECONDS COMMAND...: waits until the command succeeds; fails at the deadline, or when the
