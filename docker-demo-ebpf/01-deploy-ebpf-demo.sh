@@ -119,10 +119,10 @@ BANNER
 deploy() {
     local image
     check_engine "$(script_command "$DEMO_DIR" "$SCRIPT_NAME")"
+    check_agent_host
     need_cmd curl "install curl"
     find_compose
     if [[ $BUILD -eq 1 ]]; then check_builder; fi
-    check_agent_host
     require_core core_problem
     check_names "$DEMO_PROJECT" "$AGENT" "${SERVICES[@]}"
     check_published "$DEMO_PROJECT" 5001 5004

@@ -53,14 +53,16 @@ script_command() {
 # --- engine -----------------------------------------------------------------------------------------------------
 
 start_engine_advice() {
-    if [[ "$(uname -s)" == Darwin ]]; then
-        printf 'start Docker Desktop\n'
+    if [[ -n ${DOCKER_HOST:-} ]]; then
+        printf 'DOCKER_HOST=%s leads nowhere: unset it, or start what should be there\n' "$DOCKER_HOST"
+    elif [[ "$(uname -s)" == Darwin ]]; then
+        printf 'start it: Docker Desktop\n'
     elif [[ -d /run/systemd/system ]]; then
-        printf 'sudo systemctl start docker\n'
+        printf 'start it: sudo systemctl start docker\n'
     elif grep --quiet --ignore-case microsoft /proc/version 2>/dev/null; then
-        printf 'start Docker Desktop, or: sudo service docker start\n'
+        printf 'start it: Docker Desktop, or sudo service docker start\n'
     else
-        printf 'sudo service docker start\n'
+        printf 'start it: sudo service docker start\n'
     fi
 }
 
