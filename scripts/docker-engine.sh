@@ -7,6 +7,8 @@ ENGINE_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}/docker-test"
 ENGINE_CONTAINERS=(tinyolly otel-collector ebpf-frontend ebpf-backend otel-ebpf-instrumentation)
 ENGINE_START_DEADLINE_S=60
 ENGINE_STOP_DEADLINE_S=10
+CAP_NET_ADMIN=12
+CAP_SYS_ADMIN=21
 # A network device of our own, so that another engine's docker0 is not touched. At most 15 characters.
 ENGINE_BRIDGE=tinyolly-test0
 # The first whose addresses nobody else has.
@@ -64,6 +66,17 @@ compose_v1() {
     return 1
 }
 
+# Prints the variables that name both versions, where they are there, for tests that need no engine.
+compose_commands() {
+    local command
+    if has_docker_compose; then
+        printf 'COMPOSE_V2=docker compose\n'
+    elif [[ -x "$(compose_v2_plugin)" ]]; then
+        printf 'COMPOSE_V2=%s\n' "$(compose_v2_plugin)"
+    fi
+    if command="$(compose_v1)"; then printf 'COMPOSE_V1=%s\n' "$command"; fi
+}
+
 # Unpacks Debian's package, with lists and caches of its own: nothing of the machine's apt changes.
 fetch_compose_v2() {
     local work="$ENGINE_DIR/apt" plugin
@@ -119,6 +132,25 @@ engine_objection() {
         printf 'it has a volume tinyolly-data\n'
     fi
 }
+
+# Prints what keeps this machine from running an engine of our own, or nothing.
+engine_hindrance() {
+    local command
+    for command in dockerd iptables setpriv ip; do
+        if ! have "$command"; then
+            printf 'there is no %s\n' "$command"
+            return 0
+        fi
+    done
+    # A container, more often than not.
+    if ! has_capability "$CAP_SYS_ADMIN" || ! has_capability "$CAP_NET_ADMIN"; then
+        printf 'it may not make networks and mounts\n'
+    elif ! grep --quiet cgroup /proc/mounts; then
+        printf 'it has no control groups mounted\n'
+    fi
+}
+
+engine_can_run() { engine_answers || [[ -z "$(engine_hindrance)" ]]; }
 
 # --- an engine of our own ---------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 RUST_FLOOR="1.95.0"
 NODE_FLOOR="18.0.0"
 # The sections of test.sh, in the order it runs them.
-TEST_SECTIONS=(lint web rust build otlp kernel product)
+TEST_SECTIONS=(lint web rust build otlp kernel product docker)
 export REPO_ROOT RUST_FLOOR NODE_FLOOR
 
 # `cargo install` puts bpf-linker here, and a login shell may not have told us.

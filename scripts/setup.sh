@@ -5,6 +5,8 @@ set -euo pipefail
 SCRIPT_NAME=setup.sh
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/docker-engine.sh
+source "$REPO_ROOT/scripts/docker-engine.sh"
 
 # Its LLVM must be at least as new as the one of the compiler that makes the bitcode.
 BPF_LINKER_VERSION="0.13.0"
@@ -31,7 +33,8 @@ eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is
 On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
 
   --test    also what scripts/test.sh needs: nginx, wrk, Python with venv, Chromium, shellcheck, shfmt, jq, bpftool,
-            rustfmt and clippy; with SECTIONs only what those sections of it need
+            rustfmt, clippy, Docker with compose v2 and v1, debootstrap; with SECTIONs only what those sections of it
+            need. No service is started, and none will be at the next boot
   --check   install nothing; exit with 1 when something is missing
   --help    this text
 
@@ -91,12 +94,19 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive "${command[@]}" >/dev/null || die "apt-get install failed; its messages are above"
 }
 
-nginx_runs() { grep --quiet --no-messages --line-regexp nginx /proc/[0-9]*/comm; }
+# The services that packages bring along, "package command unit...". The tests run their own.
+SERVICES=("nginx-light nginx nginx.service" "docker.io dockerd docker.service docker.socket containerd.service")
 
-# Installs while no package may start a service: the tests run their own nginx, on a port of their own.
+runs() { grep --quiet --no-messages --line-regexp "$1" /proc/[0-9]*/comm; }
+
+# Installs while no package may start a service, and keeps those that are new from starting at the next boot.
 apt_install_without_services() {
-    local policy=/usr/sbin/policy-rc.d nginx_ran=0
-    if nginx_runs; then nginx_ran=1; fi
+    local policy=/usr/sbin/policy-rc.d line package command
+    local -a units ran=()
+    for line in "${SERVICES[@]}"; do
+        read -r _ command _ <<<"$line"
+        if runs "$command"; then ran+=("$command"); fi
+    done
     if [[ ! -e $policy ]]; then
         cleanup_push "rm -f $policy"
         # 101 means "not allowed" (invoke-rc.d).
@@ -107,14 +117,17 @@ apt_install_without_services() {
     else
         apt_install "$@"
     fi
-    if [[ " $* " == *" nginx-light "* ]]; then
+    for line in "${SERVICES[@]}"; do
+        read -r package command line <<<"$line"
+        read -ra units <<<"$line"
+        if [[ " $* " != *" $package "* ]]; then continue; fi
         if have systemctl; then
-            systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
+            systemctl disable --quiet "${units[@]}" || warn "$package could not be disabled: it will start at the next boot"
         fi
-        if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
-            warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
+        if [[ " ${ran[*]} " != *" $command "* ]] && runs "$command"; then
+            warn "$command was started by its installation; nothing here needs that: systemctl stop ${units[*]}"
         fi
-    fi
+    done
 }
 
 # --- what is needed ---------------------------------------------------------------------------------------------
@@ -129,7 +142,7 @@ tests() {
 }
 
 # Whether anything is compiled here: all but the user interface's own tests need that.
-builds() { [[ ${#SECTIONS[@]} -eq 0 ]] || tests lint rust build otlp kernel product; }
+builds() { [[ ${#SECTIONS[@]} -eq 0 ]] || tests lint rust build otlp kernel product docker; }
 
 # want COMMAND PACKAGE: asks for the package when the command is missing.
 want() {
@@ -197,19 +210,44 @@ want_test_tools() {
         want_rust_component cargo-fmt rustfmt
         want_rust_component cargo-clippy clippy
     fi
-    if tests otlp kernel; then want python3 python3; fi
-    if tests otlp && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
+    if tests otlp kernel docker; then want python3 python3; fi
+    if tests otlp docker && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
     if tests kernel; then
         want nginx nginx-light
         want wrk wrk
-        want ip iproute2
     fi
-    if tests product; then
+    if tests kernel docker; then want ip iproute2; fi
+    if tests product docker; then
         want jq jq
         if [[ ! -x ${CHROMIUM_BIN:-/usr/bin/chromium} ]]; then PACKAGES+=(chromium); fi
         # Only an extra look at the kernel in one test, and Ubuntu ships it elsewhere.
         if ! have bpftool && apt_offers bpftool; then PACKAGES+=(bpftool); fi
     fi
+    if tests docker; then want_docker; fi
+}
+
+# The command in any case; what an engine of our own takes only where none answers. Whatever was installed from
+# elsewhere stays: apt is told to remove nothing.
+want_docker() {
+    want docker docker.io
+    if ! have docker || ! engine_answers; then
+        want dockerd docker.io
+        want iptables iptables
+    fi
+    # Makes the base image where no registry can be reached.
+    want debootstrap debootstrap
+    # v1 in Debian 12, v2 in later releases; either is good for something.
+    want docker-compose docker-compose
+}
+
+# After the packages, one of which may have brought it.
+ensure_compose_v2() {
+    if ! tests docker || has_compose_v2; then return 0; fi
+    if may_install; then
+        say "compose v2: unpacking Debian $COMPOSE_V2_SUITE's package into $ENGINE_DIR"
+        if fetch_compose_v2; then return 0; fi
+    fi
+    MANUAL+=("docker compose (v2): the package docker-compose-plugin, docker-compose-v2 or docker-compose")
 }
 
 # Rust's own checkers, where the toolchain offers them; scripts/test.sh says loudly which it had to skip.
@@ -338,6 +376,7 @@ main() {
     settle_packages
     want_npm
     settle_packages
+    ensure_compose_v2
     if builds; then ensure_bpf_linker; fi
 
     if [[ ${#MANUAL[@]} -gt 0 ]]; then

@@ -5,6 +5,10 @@ set -euo pipefail
 SCRIPT_NAME=test.sh
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/test-lib.sh
+source "$REPO_ROOT/scripts/test-lib.sh"
+# shellcheck source=scripts/docker-engine.sh
+source "$REPO_ROOT/scripts/docker-engine.sh"
 
 TARGET_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}"
 LOG_DIR="$TARGET_DIR/test-logs"
@@ -36,6 +40,8 @@ Installs what is missing (scripts/setup.sh --test SECTION...) and runs the secti
   otlp      the official OpenTelemetry SDK for Python against tinyolly
   kernel    tests that load BPF programs; root needed, skipped without
   product   the demo as people run it: smoke test, browser test, stopping; root needed, skipped without
+  docker    the walkthrough in Docker as people run it, on an engine of its own where none runs; root needed, skipped
+            without
 
 A failing section does not keep the others from running. When something cannot be installed, that counts as failed, and
 the sections that need it are skipped. The last line is "N passed, N failed[, N skipped]", the sum over all runners; the
@@ -229,17 +235,6 @@ section_kernel() {
     fi
 }
 
-# Ids of the BPF programs that a process holds, by its descriptors of programs and links.
-bpf_programs_of() { sed -nE 's/^prog_id:[[:space:]]*//p' /proc/"$1"/fdinfo/* 2>/dev/null | sort -u; }
-
-# Whether none of the programs is loaded any more. The kernel does not give an id again soon.
-programs_are_gone() {
-    local id
-    for id in "$@"; do
-        if bpftool prog show id "$id" >/dev/null 2>&1; then return 1; fi
-    done
-}
-
 says_that_it_runs() { "$REPO_ROOT/scripts/demo.sh" --detach | grep "runs already"; }
 
 # Only what belongs to this demo: other agents may be at work on the machine.
@@ -302,6 +297,31 @@ product_browser_test() {
         OTLP_HTTP_URL=http://127.0.0.1:4318 SHOTS_DIR="$TARGET_DIR/e2e-shots" npm run --silent e2e
 }
 
+section_docker() {
+    local venv="$TARGET_DIR/docker-venv" tests="$REPO_ROOT/docker-demo-ebpf/tests"
+    local -a versions
+    if lacks_root docker; then
+        skip docker "an engine and the agent need root"
+        return 0
+    fi
+    if ! engine_can_run; then
+        skip docker "no engine answers, and this machine cannot start one: $(engine_hindrance)"
+        return 0
+    fi
+    # What lies there from an earlier run may be older than the sources.
+    if [[ -z $BUILD ]]; then section_build || true; fi # counted
+    mapfile -t versions < <(compose_commands)
+    if [[ ! -x $venv/bin/pip ]]; then python3 -m venv "$venv"; fi
+    if run "docker: install the validators" - 300 \
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$tests/requirements.txt"; then
+        run "docker: manifests and configuration" count_pytest 300 env "${versions[@]}" \
+            "$venv/bin/python" -m pytest -p no:cacheprovider --color=no "$tests" || true # counted
+    fi
+    # Only the part without Docker needs programs built here; it is skipped where there are none.
+    if [[ $BUILD == failed ]]; then export BIN_DIR="$TARGET_DIR/none"; fi
+    run "docker: walkthrough" count_own 5400 "$REPO_ROOT/scripts/docker-test.sh" || true # counted
+}
+
 # --- main -------------------------------------------------------------------------------------------------------
 
 parse_arguments() {
@@ -324,7 +344,7 @@ parse_arguments() {
 }
 
 # Whether a section has to be skipped for want of root.
-lacks_root() { ! is_root && [[ $1 == kernel || $1 == product ]]; }
+lacks_root() { ! is_root && [[ $1 == kernel || $1 == product || $1 == docker ]]; }
 
 # Installs what the chosen sections need. That it could not is a failure, but the sections that lack nothing still run.
 set_up() {
