@@ -24,7 +24,11 @@ BUILDX_CLI_VERSION="23.0"
 AGENT_KERNEL_FLOOR="5.15"
 LOG_LINES=15
 
+# From this version on compose v1 cannot replace a container.
+ENGINE_WITHOUT_V1="25.0"
+
 # Set by check_engine.
+ENGINE_VERSION=
 ENGINE_OS=
 ENGINE_ARCH=
 ENGINE_KERNEL=
@@ -68,7 +72,7 @@ start_engine_advice() {
 
 # check_engine SCRIPT: that an engine answers which this can work with; SCRIPT is named together with --native.
 check_engine() {
-    local native="without Docker: $1 --native" answer version
+    local native="without Docker: $1 --native" answer
     have docker \
         || die "there is no docker command; install Docker (https://docs.docker.com/engine/install/), or go on $native"
     if ! answer="$(docker version 2>&1)"; then
@@ -86,8 +90,9 @@ check_engine() {
     if [[ $answer == *[Pp]odman* ]]; then
         die "this docker is podman, which is not supported; install Docker Engine, or go on $native"
     fi
-    version="$(docker version --format '{{.Server.Version}}')"
-    version_ge "$version" "$ENGINE_FLOOR" || die "Docker Engine $version is older than $ENGINE_FLOOR; update it"
+    ENGINE_VERSION="$(docker version --format '{{.Server.Version}}')"
+    version_ge "$ENGINE_VERSION" "$ENGINE_FLOOR" \
+        || die "Docker Engine $ENGINE_VERSION is older than $ENGINE_FLOOR; update it"
     answer="$(docker info --format '{{.OSType}}|{{.Architecture}}|{{.KernelVersion}}|{{.SecurityOptions}}')" \
         || die "Docker does not say what it runs on; see: docker info"
     IFS='|' read -r ENGINE_OS ENGINE_ARCH ENGINE_KERNEL ENGINE_SECURITY <<<"$answer"
@@ -170,15 +175,21 @@ check_image() {
     docker image inspect "$1" >/dev/null 2>&1 || die "there is no image $1; run this without --no-build"
 }
 
-# compose_up ARGUMENT...: `up -d`. v1 cannot replace a container on recent engines (it ends with "KeyError:
+# compose_up [OPTION...] SERVICE...: `up -d`. v1 cannot replace a container on recent engines (it ends with "KeyError:
 # 'ContainerConfig'" and has renamed the container by then), but it can create one.
 compose_up() {
-    local id
+    local argument id
     if compose up -d "$@"; then return 0; fi
-    is_compose_v1 || die "the containers could not be started; the messages are above$UP_HINT"
+    if ! is_compose_v1 || ! version_ge "$ENGINE_VERSION" "$ENGINE_WITHOUT_V1"; then
+        die "the containers could not be started; the messages are above$UP_HINT"
+    fi
     warn "docker-compose $COMPOSE_VERSION could not update the containers: making them anew"
-    for id in $(docker ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT"); do
-        docker rm --force "$id" >/dev/null || die "container $id could not be removed; see: docker rm -f $id"
+    for argument in "$@"; do
+        # By service, because of the new names. An option is no service.
+        for id in $(docker ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT" \
+            --filter "label=com.docker.compose.service=$argument"); do
+            docker rm --force "$id" >/dev/null || die "container $id could not be removed; see: docker rm -f $id"
+        done
     done
     compose up -d "$@" || die "the containers could not be started; the messages are above$UP_HINT"
 }
