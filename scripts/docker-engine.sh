@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A Docker engine for tests: the one that runs when it can be used, or one of our own, beside any other and without a
-# trace afterwards. Also compose v2 where the machine has none. Sourced after lib.sh, never run.
+# trace afterwards; Docker itself, where the machine has none or an old one. Sourced after lib.sh, never run.
 
 ENGINE_DIR="${CARGO_TARGET_DIR:-$REPO_ROOT/target}/docker-test"
 # What the walkthrough calls its containers; nothing else may have these names.
@@ -19,8 +19,13 @@ ENGINE_COMMENT=tinyolly-test
 BASE_IMAGE=debian:bookworm-slim
 BASE_SUITE=bookworm
 BASE_PULL_DEADLINE_S=20
-# The release whose package docker-compose is compose v2 and runs on the one before it too.
-COMPOSE_V2_SUITE=trixie
+# From this version on the engine knows CAP_BPF, which the agent without privileges needs, and gives a privileged container
+# what root has on the machine, not more. Debian 12 has an older one.
+DOCKER_FLOOR="23.0"
+# A release with packages of a new enough Docker, which run on the one before it too.
+BUNDLE_SUITE=trixie
+# runc, which needs the C library of its own release, is the machine's.
+BUNDLE_PACKAGES=(docker.io docker-cli docker-compose docker-buildx containerd)
 DEBIAN_MIRROR="${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -29,26 +34,60 @@ ENGINE_IS_OURS=0
 BASE_IS_OURS=0
 export ENGINE_IS_OURS BASE_IS_OURS
 
-# --- compose ----------------------------------------------------------------------------------------------------
+# --- Docker without installing it -------------------------------------------------------------------------------
 
-# Where a compose v2 of our own lies. The directory above is a DOCKER_CONFIG, so that nobody's ~/.docker is written to.
-compose_v2_plugin() { printf '%s\n' "$ENGINE_DIR/config/cli-plugins/docker-compose"; }
+# Programs of our own lie here, and a DOCKER_CONFIG that knows their plugins: nobody's ~/.docker is written to.
+BUNDLE_DIR="$ENGINE_DIR/bundle"
 
-has_docker_compose() { docker compose version --short >/dev/null 2>&1; }
+has_bundle() { [[ -x $BUNDLE_DIR/usr/sbin/dockerd && -x $BUNDLE_DIR/config/cli-plugins/docker-compose ]]; }
 
-has_compose_v2() { has_docker_compose || [[ -x "$(compose_v2_plugin)" ]]; }
-
-# Points DOCKER_CONFIG to ours where the command has no `compose` of its own.
-use_compose_v2() {
-    if has_docker_compose; then return 0; fi
-    # The engine that the user's own configuration names would be forgotten with it.
-    if [[ -z ${DOCKER_HOST:-} ]]; then
-        DOCKER_HOST="$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)" || DOCKER_HOST=
-        if [[ -n $DOCKER_HOST ]]; then export DOCKER_HOST; else unset DOCKER_HOST; fi
-    fi
-    export DOCKER_CONFIG="$ENGINE_DIR/config"
-    has_docker_compose
+docker_command_is_good() {
+    local version
+    version="$(version_of docker)" && version_ge "$version" "$DOCKER_FLOOR" && docker compose version >/dev/null 2>&1
 }
+
+dockerd_is_good() {
+    local version
+    version="$(version_of dockerd)" && version_ge "$version" "$DOCKER_FLOOR"
+}
+
+# Puts our own programs first where the machine's will not do.
+use_docker_command() {
+    if docker_command_is_good && { engine_answers || dockerd_is_good; }; then return 0; fi
+    # The engine that the user's own configuration names would be forgotten with it.
+    if [[ -z ${DOCKER_HOST:-} ]] && have docker; then
+        DOCKER_HOST="$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)" || true # none
+        if [[ -n $DOCKER_HOST ]]; then export DOCKER_HOST; fi
+    fi
+    export PATH="$BUNDLE_DIR/usr/bin:$BUNDLE_DIR/usr/sbin:$PATH" DOCKER_CONFIG="$BUNDLE_DIR/config"
+    hash -r
+    docker_command_is_good && dockerd_is_good
+}
+
+# Unpacks Debian's packages, with lists and caches of its own: nothing of the machine's apt changes, and no service is
+# installed.
+fetch_bundle() {
+    local work="$ENGINE_DIR/apt" file
+    local -a options
+    rm -rf "$work" "$BUNDLE_DIR" "$BUNDLE_DIR.new"
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$BUNDLE_DIR.new/config/cli-plugins"
+    printf 'deb [signed-by=%s] %s %s main\n' "$DEBIAN_KEYRING" "$DEBIAN_MIRROR" "$BUNDLE_SUITE" >"$work/sources.list"
+    options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+    apt-get "${options[@]}" update || return 1
+    (cd "$work" && apt-get "${options[@]}" download "${BUNDLE_PACKAGES[@]}" >/dev/null) || return 1
+    for file in "$work"/*.deb; do dpkg-deb --extract "$file" "$BUNDLE_DIR.new" || return 1; done
+    for file in "$BUNDLE_DIR.new"/usr/libexec/docker/cli-plugins/*; do
+        ln -s "../../${file#"$BUNDLE_DIR.new/"}" "$BUNDLE_DIR.new/config/cli-plugins/" || return 1
+    done
+    mv "$BUNDLE_DIR.new" "$BUNDLE_DIR"
+    rm -rf "$work"
+    for file in sbin/dockerd bin/docker bin/containerd; do
+        "$BUNDLE_DIR/usr/$file" --version >/dev/null || return 1
+    done
+}
+
+# --- compose ----------------------------------------------------------------------------------------------------
 
 # Prints the docker-compose that is v1, if any: the name alone does not say it.
 compose_v1() {
@@ -66,38 +105,6 @@ compose_v1() {
     return 1
 }
 
-# Prints the variables that name both versions, where they are there, for tests that need no engine.
-compose_commands() {
-    local command
-    if has_docker_compose; then
-        printf 'COMPOSE_V2=docker compose\n'
-    elif [[ -x "$(compose_v2_plugin)" ]]; then
-        printf 'COMPOSE_V2=%s\n' "$(compose_v2_plugin)"
-    fi
-    if command="$(compose_v1)"; then printf 'COMPOSE_V1=%s\n' "$command"; fi
-}
-
-# Unpacks Debian's package, with lists and caches of its own: nothing of the machine's apt changes.
-fetch_compose_v2() {
-    local work="$ENGINE_DIR/apt" plugin
-    local -a deb options
-    plugin="$(compose_v2_plugin)"
-    rm -rf "$work"
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root" "${plugin%/*}"
-    printf 'deb [signed-by=%s] %s %s main\n' "$DEBIAN_KEYRING" "$DEBIAN_MIRROR" "$COMPOSE_V2_SUITE" >"$work/sources.list"
-    options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
-    if ! apt-get "${options[@]}" update || ! (cd "$work" && apt-get "${options[@]}" download docker-compose >/dev/null); then
-        return 1
-    fi
-    deb=("$work"/docker-compose_*.deb)
-    dpkg-deb --extract "${deb[0]}" "$work/root" || return 1
-    install -m 755 "$work/root/usr/libexec/docker/cli-plugins/docker-compose" "$plugin.new" || return 1
-    "$plugin.new" version --short >/dev/null || return 1
-    mv -f "$plugin.new" "$plugin"
-    rm -rf "$work"
-}
-
 # --- an engine that runs ----------------------------------------------------------------------------------------
 
 engine_answers() { timeout 10 docker version >/dev/null 2>&1; }
@@ -105,6 +112,12 @@ engine_answers() { timeout 10 docker version >/dev/null 2>&1; }
 # Prints why the engine that answers is not used for tests, or nothing.
 engine_objection() {
     local name
+    local version
+    version="$(docker version --format '{{.Server.Version}}')"
+    if ! version_ge "$version" "$DOCKER_FLOOR"; then
+        printf 'Docker %s is older than %s\n' "$version" "$DOCKER_FLOOR"
+        return 0
+    fi
     case "$(docker version --format '{{.Server.Os}}' 2>/dev/null)|${DOCKER_HOST:-unix:}" in
         "linux|unix:"*) ;;
         *)
@@ -136,7 +149,7 @@ engine_objection() {
 # Prints what keeps this machine from running an engine of our own, or nothing.
 engine_hindrance() {
     local command
-    for command in dockerd iptables setpriv ip; do
+    for command in iptables setpriv ip runc; do
         if ! have "$command"; then
             printf 'there is no %s\n' "$command"
             return 0
@@ -150,7 +163,7 @@ engine_hindrance() {
     fi
 }
 
-engine_can_run() { engine_answers || [[ -z "$(engine_hindrance)" ]]; }
+engine_can_run() { { have docker && engine_answers; } || [[ -z "$(engine_hindrance)" ]]; }
 
 # --- an engine of our own ---------------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is
 On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
 
   --test    also what scripts/test.sh needs: nginx, wrk, Python with venv, Chromium, shellcheck, shfmt, jq, bpftool,
-            rustfmt, clippy, Docker with compose v2 and v1, debootstrap; with SECTIONs only what those sections of it
-            need. No service is started, and none will be at the next boot
+            rustfmt, clippy, Docker (unpacked, not installed), debootstrap, docker-compose; with SECTIONs only what
+            those sections of it need. No service is started, and none will be at the next boot
   --check   install nothing; exit with 1 when something is missing
   --help    this text
 
@@ -94,19 +94,12 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive "${command[@]}" >/dev/null || die "apt-get install failed; its messages are above"
 }
 
-# The services that packages bring along, "package command unit...". The tests run their own.
-SERVICES=("nginx-light nginx nginx.service" "docker.io dockerd docker.service docker.socket containerd.service")
+nginx_runs() { grep --quiet --no-messages --line-regexp nginx /proc/[0-9]*/comm; }
 
-runs() { grep --quiet --no-messages --line-regexp "$1" /proc/[0-9]*/comm; }
-
-# Installs while no package may start a service, and keeps those that are new from starting at the next boot.
+# Installs while no package may start a service: the tests run their own nginx, on a port of their own.
 apt_install_without_services() {
-    local policy=/usr/sbin/policy-rc.d line package command
-    local -a units ran=()
-    for line in "${SERVICES[@]}"; do
-        read -r _ command _ <<<"$line"
-        if runs "$command"; then ran+=("$command"); fi
-    done
+    local policy=/usr/sbin/policy-rc.d nginx_ran=0
+    if nginx_runs; then nginx_ran=1; fi
     if [[ ! -e $policy ]]; then
         cleanup_push "rm -f $policy"
         # 101 means "not allowed" (invoke-rc.d).
@@ -117,17 +110,14 @@ apt_install_without_services() {
     else
         apt_install "$@"
     fi
-    for line in "${SERVICES[@]}"; do
-        read -r package command line <<<"$line"
-        read -ra units <<<"$line"
-        if [[ " $* " != *" $package "* ]]; then continue; fi
+    if [[ " $* " == *" nginx-light "* ]]; then
         if have systemctl; then
-            systemctl disable --quiet "${units[@]}" || warn "$package could not be disabled: it will start at the next boot"
+            systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
         fi
-        if [[ " ${ran[*]} " != *" $command "* ]] && runs "$command"; then
-            warn "$command was started by its installation; nothing here needs that: systemctl stop ${units[*]}"
+        if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
+            warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
         fi
-    done
+    fi
 }
 
 # --- what is needed ---------------------------------------------------------------------------------------------
@@ -226,28 +216,27 @@ want_test_tools() {
     if tests docker; then want_docker; fi
 }
 
-# The command in any case; what an engine of our own takes only where none answers. Whatever was installed from
-# elsewhere stays: apt is told to remove nothing.
+# For an engine of our own, beside Docker itself.
 want_docker() {
-    want docker docker.io
-    if ! have docker || ! engine_answers; then
-        want dockerd docker.io
-        want iptables iptables
-    fi
+    want iptables iptables
+    want runc runc
     # Makes the base image where no registry can be reached.
     want debootstrap debootstrap
-    # v1 in Debian 12, v2 in later releases; either is good for something.
+    # v1 in Debian 12.
     want docker-compose docker-compose
+    if has_apt && [[ ! -e $DEBIAN_KEYRING ]]; then PACKAGES+=(debian-archive-keyring); fi
 }
 
-# After the packages, one of which may have brought it.
-ensure_compose_v2() {
-    if ! tests docker || has_compose_v2; then return 0; fi
-    if may_install; then
-        say "compose v2: unpacking Debian $COMPOSE_V2_SUITE's package into $ENGINE_DIR"
-        if fetch_compose_v2; then return 0; fi
+# Docker is not installed for a test, only unpacked beside it, where the machine has none or an old one.
+ensure_docker() {
+    if ! tests docker || has_bundle || { docker_command_is_good && { engine_answers || dockerd_is_good; }; }; then
+        return 0
     fi
-    MANUAL+=("docker compose (v2): the package docker-compose-plugin, docker-compose-v2 or docker-compose")
+    if may_install; then
+        say "Docker: unpacking the packages of Debian $BUNDLE_SUITE into $BUNDLE_DIR"
+        if fetch_bundle; then return 0; fi
+    fi
+    MANUAL+=("Docker Engine $DOCKER_FLOOR or later with compose v2: https://docs.docker.com/engine/install")
 }
 
 # Rust's own checkers, where the toolchain offers them; scripts/test.sh says loudly which it had to skip.
@@ -376,7 +365,7 @@ main() {
     settle_packages
     want_npm
     settle_packages
-    ensure_compose_v2
+    ensure_docker
     if builds; then ensure_bpf_linker; fi
 
     if [[ ${#MANUAL[@]} -gt 0 ]]; then

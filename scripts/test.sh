@@ -299,7 +299,8 @@ product_browser_test() {
 
 section_docker() {
     local venv="$TARGET_DIR/docker-venv" tests="$REPO_ROOT/docker-demo-ebpf/tests"
-    local -a versions
+    local v1
+    local -a versions=("COMPOSE_V2=docker compose")
     if lacks_root docker; then
         skip docker "an engine and the agent need root"
         return 0
@@ -310,7 +311,9 @@ section_docker() {
     fi
     # What lies there from an earlier run may be older than the sources.
     if [[ -z $BUILD ]]; then section_build || true; fi # counted
-    mapfile -t versions < <(compose_commands)
+    # Without it those tests fail that need it.
+    use_docker_command || true
+    if v1="$(compose_v1)"; then versions+=("COMPOSE_V1=$v1"); fi
     if [[ ! -x $venv/bin/pip ]]; then python3 -m venv "$venv"; fi
     if run "docker: install the validators" - 300 \
         "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$tests/requirements.txt"; then
