@@ -232,8 +232,9 @@ stop_engine() {
     while rules -D "$pool" 2>/dev/null; do :; done
     if [[ $forward == 0 ]]; then echo 0 >/proc/sys/net/ipv4/ip_forward; fi
     rm -rf "$run"
-    rm -f "$ENGINE_DIR/engine.state" "$ENGINE_DIR/engine.pid"
     if [[ ${KEEP_DATA:-0} -eq 0 ]]; then rm -rf "${ENGINE_DIR:?}/data"; fi
+    # Last: as long as it is there, the next run does all this once more.
+    rm -f "$ENGINE_DIR/engine.state" "$ENGINE_DIR/engine.pid"
 }
 
 engine_is_up() { [[ -S $1/docker.sock ]] && docker --host "unix://$1/docker.sock" version >/dev/null 2>&1; }
