@@ -449,6 +449,7 @@ part_agent_restart() {
     wait "${LOADS[@]}" || true # what they were answered is looked at
     LOADS=()
     check "all $((LOAD_SENDERS * LOAD_REQUESTS)) requests were answered with 200" no_application_error
+    check "nothing but the two is a service" only_the_two_services
 }
 
 part_least_privilege() {
@@ -465,6 +466,8 @@ part_least_privilege() {
     check "and back" script "$DEPLOY" --no-build
     check "privileged again" has_privileges true ""
     check "traces of both services again" new_traces_arrive "$TRACE_DEADLINE_S"
+    check "nothing but the two is a service" only_the_two_services
+    check "no spans of the health checks" no_health_spans
 }
 
 # leave_nothing OPTION...: both scripts that clean up.

@@ -236,7 +236,8 @@ ensure_docker() {
         say "Docker: unpacking the packages of Debian $BUNDLE_SUITE into $BUNDLE_DIR"
         if fetch_bundle; then return 0; fi
     fi
-    MANUAL+=("Docker Engine $DOCKER_FLOOR or later with compose v2: https://docs.docker.com/engine/install")
+    MANUAL+=("Docker Engine $DOCKER_FLOOR or later with compose v2: https://docs.docker.com/engine/install
+        (on Debian and Ubuntu this script unpacks one for the test, as root)")
 }
 
 # Rust's own checkers, where the toolchain offers them; scripts/test.sh says loudly which it had to skip.
