@@ -311,13 +311,14 @@ part_traces() {
     check "no spans of the health checks" no_health_spans
 }
 
-# chosen NAME...: copies screenshots for the README.
+# Those that the README shows.
 update_images() {
     mkdir -p "$IMAGES_DIR"
     cp "$SHOTS_DIR"/{traces,trace,logs,metrics}-light.png "$SHOTS_DIR/trace-dark.png" "$IMAGES_DIR/"
 }
 
 part_browser() {
+    local traces=10
     part "in a browser"
     if [[ ! -x ${CHROMIUM_BIN:-/usr/bin/chromium} ]]; then
         skip "screenshots and browser test" "no Chromium; scripts/setup.sh --test docker installs it"
@@ -327,9 +328,14 @@ part_browser() {
         passes "npm ci" npm --prefix "$WEB_DIR" ci --no-audit --no-fund || return 0
     fi
     rm -rf "$SHOTS_DIR"
+    if [[ $UPDATE_IMAGES -eq 1 ]]; then
+        # Without the requests of this test, and with more to see.
+        check "an empty database for the pictures" script "$START" --fresh --direct --no-build
+        traces=100
+    fi
     if passes "screenshots of every view" env --chdir "$WEB_DIR" TINYOLLY_URL="$TINYOLLY_URL" node e2e/shots.mjs \
-        "$SHOTS_DIR" && [[ $UPDATE_IMAGES -eq 1 ]]; then
-        update_images
+        "$SHOTS_DIR" "$traces" && [[ $UPDATE_IMAGES -eq 1 ]]; then
+        check "docs/images" update_images
     fi
     check "browser test" env --chdir "$WEB_DIR" TINYOLLY_URL="$TINYOLLY_URL" OTLP_HTTP_URL=http://127.0.0.1:4318 \
         SHOTS_DIR="$TARGET_DIR/e2e-shots" node e2e/run.mjs

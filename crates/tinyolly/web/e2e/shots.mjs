@@ -1,6 +1,6 @@
 /**
- * Screenshots of a running demo, for the README and to look at: `node e2e/shots.mjs DIRECTORY`. TINYOLLY_URL names the
- * demo, CHROMIUM_BIN the browser. Waits until there is something to see; fails when a view stays empty or the page
+ * Screenshots of a running demo, for the README and to look at: `node e2e/shots.mjs DIRECTORY [TRACES]`, where TRACES
+ * is how many there have to be. TINYOLLY_URL names the demo, CHROMIUM_BIN the browser. Waits until there is something to see; fails when a view stays empty or the page
  * reports an error. Ends with "N passed, N failed".
  */
 import { mkdir, stat } from 'node:fs/promises';
@@ -80,12 +80,14 @@ async function shoot(name, open, directory, colorScheme, order) {
 }
 
 async function main() {
-  const directory = process.argv[2];
-  if (!directory) {
-    console.error('usage: node e2e/shots.mjs DIRECTORY');
+  const [directory, minTraces = '10'] = process.argv.slice(2);
+  if (!directory || !/^\d+$/.test(minTraces)) {
+    console.error('usage: node e2e/shots.mjs DIRECTORY [TRACES]');
     process.exit(2);
   }
   await mkdir(directory, { recursive: true });
+  const enough = async () => (await getJson(`/api/traces?limit=${minTraces}`)).length === Number(minTraces);
+  await eventually(`${minTraces} traces`, enough, 180_000);
   const order = await eventually('a whole order', findOrder, 60_000);
   let passed = 0;
   let failed = 0;
