@@ -129,7 +129,8 @@ finish() {
 OUTPUT="$WORK_DIR/output"
 script() {
     local status=0
-    (cd "$ELSEWHERE" && exec timeout --kill-after=20 "${DEADLINE_S:-$SCRIPT_DEADLINE_S}" "$@" <&-) \
+    # In this script's process group, for Ctrl-C and whatever else ends all of it.
+    (cd "$ELSEWHERE" && exec timeout --foreground --kill-after=20 "${DEADLINE_S:-$SCRIPT_DEADLINE_S}" "$@" <&-) \
         >"$OUTPUT" 2>&1 || status=$?
     cat "$OUTPUT"
     return "$status"
