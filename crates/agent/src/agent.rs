@@ -27,7 +27,7 @@ use crate::{
     discover::{TargetMaps, Targets, host, proc},
     export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
     health::SignOfLife,
-    pipeline::{Clock, Pipeline, samples_root},
+    pipeline::{Clock, Pipeline, RootDecision, Sampled, samples},
     probes::{self, KernelMaps, reader},
 };
 use health_file::HealthFile;
@@ -164,11 +164,15 @@ impl reader::Handler for Work {
     fn record(&mut self, record: &[u8]) {
         self.pipeline.counters_mut().records += 1;
         match decode(record) {
-            // It was traced for the moment between its start and the look at it.
-            Ok(Event::Data { event, .. }) if self.targets.refused(event.header.tgid) => {}
+            Ok(Event::Data { event, .. }) if !self.targets.knows(event.header.tgid) => {
+                self.pipeline.counters_mut().operations_not_traced += 1;
+            }
             Ok(Event::Data { event, head, tail }) => self.pipeline.data(&event, head, tail),
             Ok(Event::Socket(event))
-                if event.what == what::CONNECT_FAILED && self.targets.refused(event.header.tgid) => {}
+                if event.what == what::CONNECT_FAILED && !self.targets.knows(event.header.tgid) =>
+            {
+                self.pipeline.counters_mut().operations_not_traced += 1;
+            }
             Ok(Event::Socket(event)) => self.pipeline.socket(&event),
             Ok(Event::Process(event)) => self.targets.process(&event),
             Err(error) => {
@@ -205,11 +209,19 @@ impl Work {
         for finished in self.pipeline.take_finished() {
             match self.targets.traced(finished.tgid) {
                 None => unattributed += 1,
-                Some(traced) if !samples_root(&traced.sampler, finished.span.span_context.trace_id()) => {
-                    unsampled += 1
-                }
                 Some(traced) => {
-                    self.sink.offer(SpanBatchItem { service: traced.service, span: finished.span })
+                    let trace_id = finished.span.span_context.trace_id();
+                    let root = match finished.sampled {
+                        Sampled::By(tgid) => RootDecision::Sampler(
+                            self.targets.traced(tgid).map_or(traced.sampler, |root| root.sampler),
+                        ),
+                        Sampled::Header(sampled) => RootDecision::Made(sampled),
+                    };
+                    if samples(&traced.sampler, root, trace_id) {
+                        self.sink.offer(SpanBatchItem { service: traced.service, span: finished.span });
+                    } else {
+                        unsampled += 1;
+                    }
                 }
             }
         }

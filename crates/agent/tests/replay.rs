@@ -69,7 +69,7 @@ fn replay(records: &[Vec<u8>]) -> (Vec<Finished>, Counters) {
     (pipeline.take_finished().collect(), pipeline.counters().clone())
 }
 
-/// Spans as JSON that is the same on every run.
+/// Spans as JSON that is the same on every run. Parents are told by name and place in the list.
 fn tell(finished: &[Finished], begin_ns: u64) -> Value {
     let mut traces: HashMap<TraceId, usize> = HashMap::new();
     for finished in finished {
@@ -78,7 +78,10 @@ fn tell(finished: &[Finished], begin_ns: u64) -> Value {
     }
     let name_of: HashMap<SpanId, String> = finished
         .iter()
-        .map(|finished| (finished.span.span_context.span_id(), finished.span.name.to_string()))
+        .enumerate()
+        .map(|(at, finished)| {
+            (finished.span.span_context.span_id(), format!("{} at {at}", finished.span.name))
+        })
         .collect();
     let spans = finished.iter().map(|finished| span(&finished.span, &traces, &name_of, begin_ns)).collect();
     Value::Array(spans)

@@ -55,8 +55,11 @@ pub struct DataEvent {
     pub direction: u8,
     /// One of [`capture`].
     pub capture: u8,
+    /// 1 for a receive that the thread was ready to wait in (no `MSG_DONTWAIT`, which the kernel also sets for a socket
+    /// in non-blocking mode), else 0.
+    pub blocking: u8,
     /// Zero.
-    pub _pad: [u8; 6],
+    pub _pad: [u8; 5],
 }
 
 const _: () = assert!(size_of::<DataEvent>() == 24 + 48 + 32 && align_of::<DataEvent>() == 8);

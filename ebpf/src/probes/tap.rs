@@ -35,25 +35,28 @@ const MSG_PEEK: i32 = 0x2;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// The bytes are taken from the stream without being copied anywhere.
 const MSG_TRUNC: i32 = 0x20;
+/// Do not wait; the socket layer adds it for a descriptor in non-blocking mode (`sock_read_iter`, `__sys_recvfrom`).
+const MSG_DONTWAIT: i32 = 0x40;
 
 /// Slots of [`SCRATCH`], one for each of the programs that may be attached together.
 const RECEIVE_SLOT: u32 = 0;
 const SEND_SLOT: u32 = 1;
 const PAGE_SLOT: u32 = 2;
 
-/// Loads two words of a program's context, at byte offsets that stand in the instructions.
-macro_rules! context_pair {
-    ($ctx:ident, $first:literal, $second:literal, $into_first:ident, $into_second:ident) => {
-        // SAFETY: reads only; the verifier checks that the context holds both words.
+/// Loads a word of a program's context, at a byte offset that stands in the instruction.
+macro_rules! context_word {
+    ($ctx:ident, $offset:literal) => {{
+        let word: u64;
+        // SAFETY: reads only; the verifier checks that the context holds the word.
         unsafe {
             core::arch::asm!(
-                concat!("{first} = *(u64 *)({ctx} + ", $first, ")"),
-                concat!("{second} = *(u64 *)({ctx} + ", $second, ")"),
-                ctx = in(reg) $ctx.as_ptr(), first = out(reg) $into_first, second = out(reg) $into_second,
+                concat!("{word} = *(u64 *)({ctx} + ", $offset, ")"),
+                ctx = in(reg) $ctx.as_ptr(), word = out(reg) word,
                 options(readonly, nostack)
             )
         }
-    };
+        word
+    }};
 }
 
 #[btf_tracepoint(function = "sock_recv_length")]
@@ -74,15 +77,15 @@ fn tap_send_tp(ctx: BtfTracePointContext) -> i32 {
 fn tap_recv_fexit(ctx: FExitContext) -> i32 {
     // SAFETY: the function's first argument is a `struct sock *`.
     let sk = unsafe { Sock::new(ctx.arg(0)) };
-    let (flags, ret): (u64, u64);
     // The context may be read at constant offsets only, so each of the three signatures has a branch of its own, and the
     // loads are written as instructions because the compiler would join the branches. The verifier knows which one is
     // taken and does not look at the other.
-    match offset!(recvmsg_ret_arg) {
-        6 => context_pair!(ctx, "32", "48", flags, ret),
-        5 => context_pair!(ctx, "24", "40", flags, ret),
-        _ => context_pair!(ctx, "24", "32", flags, ret),
-    }
+    let (flags, ret) = match offset!(recvmsg_ret_arg) {
+        // Until 5.18 `nonblock` holds MSG_DONTWAIT, and `flags` does not (`inet_recvmsg`).
+        6 => (context_word!(ctx, "24") | context_word!(ctx, "32"), context_word!(ctx, "48")),
+        5 => (context_word!(ctx, "24"), context_word!(ctx, "40")),
+        _ => (context_word!(ctx, "24"), context_word!(ctx, "32")),
+    };
     operation(sk, ret as i32, flags as i32, direction::RECEIVE, RECEIVE_SLOT)
 }
 
@@ -187,7 +190,8 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8, slot:
             tail_bytes: captured.tail as u16,
             direction,
             capture: captured.how,
-            _pad: [0; 6],
+            blocking: u8::from(direction == direction::RECEIVE && flags & MSG_DONTWAIT == 0),
+            _pad: [0; 5],
         });
     }
     let mut len = captured.head + captured.tail;

@@ -6,7 +6,7 @@ pub mod proc;
 mod resource;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,9 +29,6 @@ const REMEMBER_ENDED: Duration = Duration::from_secs(5);
 
 /// Time between two looks whether every traced process is still there.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-
-/// Processes remembered as not to be traced. What they sent before they were looked at arrives right after.
-const REFUSED_MAX: usize = 4096;
 
 /// Maps through which the kernel side learns whom to trace.
 pub struct TargetMaps {
@@ -77,8 +74,6 @@ pub struct Targets {
     host_name: String,
     maps: TargetMaps,
     known: HashMap<u32, Target>,
-    /// Looked at since they began their program, and not to be traced.
-    refused: HashSet<u32>,
     ended: Vec<(u32, Instant)>,
     swept: Instant,
 }
@@ -111,7 +106,6 @@ impl Targets {
             host_name,
             maps,
             known: HashMap::new(),
-            refused: HashSet::new(),
             ended: Vec::new(),
             swept: Instant::now(),
         })
@@ -130,9 +124,10 @@ impl Targets {
         self.known.len()
     }
 
-    /// Whether a process was looked at and is not to be traced.
-    pub fn refused(&self, pid: u32) -> bool {
-        self.refused.contains(&pid)
+    /// Whether a process is traced. One that is not may still be in the kernel's events: it was taken up by its port or its
+    /// start alone, and let go when it was looked at, or had ended by then.
+    pub fn knows(&self, pid: u32) -> bool {
+        self.known.contains_key(&pid)
     }
 
     /// Whether no process is traced.
@@ -146,7 +141,6 @@ impl Targets {
         match event.what {
             what::FORK => {
                 self.ended.retain(|(ended, _)| *ended != pid);
-                self.refused.remove(&pid);
                 let origin = match self.known.get(&event.parent_tgid) {
                     Some(Target::Known(origin, _) | Target::Child(origin)) => Some(Arc::clone(origin)),
                     None => None,
@@ -181,7 +175,6 @@ impl Targets {
                     self.ended.push((pid, Instant::now()));
                 } else {
                     // The event by which it would have been taken up or let go was lost.
-                    self.refused.remove(&pid);
                     self.forget_in_kernel(pid);
                 }
             }
@@ -252,12 +245,9 @@ impl Targets {
         });
         let selected =
             process.as_ref().is_some_and(|process| self.selection.select(&facts(process)).is_some());
-        self.refused.remove(&pid);
-        if process.is_some() && !selected {
-            if self.refused.len() >= REFUSED_MAX {
-                self.refused.clear();
-            }
-            self.refused.insert(pid);
+        if process.is_none() && self.known.contains_key(&pid) {
+            // It has ended meanwhile. What is known of it holds for what it did.
+            return true;
         }
         let Some(process) = process.filter(|_| selected) else {
             if self.known.remove(&pid).is_some() {

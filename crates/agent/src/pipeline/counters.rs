@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::tree::LinkCounts;
+
 /// Counts of the pipeline. For requests `seen = exchanges + dropped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -13,6 +15,8 @@ pub struct Counters {
     pub operations: u64,
     /// Operations whose bytes could not be captured (sendfile, splice, io_uring, in-kernel senders).
     pub operations_without_payload: u64,
+    /// Operations of processes that are no targets, or had ended before it was known whether they are.
+    pub operations_not_traced: u64,
     /// Requests whose beginning was seen.
     pub seen: u64,
     /// Requests that were told from beginning to end: each became a span, but for those counted as `ignored`.
@@ -27,6 +31,8 @@ pub struct Counters {
     pub unattributed: u64,
     /// Requests that the configuration ignores by their route.
     pub ignored: u64,
+    /// What became of the spans' places.
+    pub links: LinkCounts,
     /// Requests that gave no span, by cause.
     pub dropped: BTreeMap<&'static str, u64>,
 }

@@ -37,11 +37,30 @@ pub struct HttpSpans {
 }
 
 /// The spans of one exchange.
+#[derive(Debug)]
 pub struct ExchangeSpans {
     /// The server or client span.
     pub main: Draft,
     /// `in queue` and `processing`, where the request waited.
     pub children: Vec<Draft>,
+}
+
+impl ExchangeSpans {
+    /// A span without children.
+    pub fn alone(main: Draft) -> Self {
+        Self { main, children: Vec::new() }
+    }
+
+    /// Keeps all spans within `(start_ns, end_ns)`, where they leave it by no more than `tolerance_ns`, which is how far
+    /// the reports of two processors may differ. A server that goes on for longer after its client gave up did so.
+    pub fn clamp(&mut self, (start_ns, end_ns): (u64, u64), tolerance_ns: u64) {
+        let start_ns = if self.main.start_ns.saturating_add(tolerance_ns) < start_ns { 0 } else { start_ns };
+        let end_ns = if self.main.end_ns > end_ns.saturating_add(tolerance_ns) { u64::MAX } else { end_ns };
+        for draft in std::iter::once(&mut self.main).chain(&mut self.children) {
+            draft.start_ns = draft.start_ns.clamp(start_ns, end_ns.max(start_ns));
+            draft.end_ns = draft.end_ns.min(end_ns).max(draft.start_ns);
+        }
+    }
 }
 
 impl HttpSpans {
@@ -56,7 +75,7 @@ impl HttpSpans {
     ) -> ExchangeSpans {
         match exchange.role {
             Role::Server => self.server(exchange, conn, route, errno),
-            Role::Client => ExchangeSpans { main: self.client(exchange, conn, errno), children: Vec::new() },
+            Role::Client => ExchangeSpans::alone(self.client(exchange, conn, errno)),
         }
     }
 
@@ -246,7 +265,8 @@ fn version(exchange: &Exchange<Meta>) -> &'static str {
     }
 }
 
-fn end_of(exchange: &Exchange<Meta>) -> u64 {
+/// When an exchange was over.
+pub fn end_of(exchange: &Exchange<Meta>) -> u64 {
     exchange
         .response_end_ns
         .or(exchange.closed_ns)

@@ -11,31 +11,37 @@ mod order;
 mod route;
 mod sampler;
 mod span;
+mod trace_context;
+mod tree;
 
 use std::collections::{HashMap, HashSet};
 
-use opentelemetry::{InstrumentationScope, SpanId};
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
 use otel_ebpf_events::{
     ConnKey, DataEvent, SocketEvent,
     data::{capture, direction},
     socket::what,
 };
 use otel_ebpf_protocols::{
-    http1::{CloseKind, Connection, Direction, Limits, Op, Outcome, Role, State},
+    http1::{
+        CloseKind, Connection, Direction, Exchange, ExchangeEnd, Limits, Op, Opened, Outcome, Role, State,
+    },
     method::KnownMethods,
     redact::Redactor,
 };
 
 pub use clock::Clock;
 pub use counters::Counters;
-use http_span::HttpSpans;
+use http_span::{ExchangeSpans, HttpSpans};
 use order::Order;
 use route::Router;
-pub use sampler::samples_root;
-use span::{Draft, Identity};
+pub use sampler::{RootDecision, samples};
+use span::Identity;
+use tree::{Key, Opening, Placed, Tree};
+pub use tree::{LinkCounts, Sampled};
 
-use crate::config::HttpSettings;
+use crate::{config::HttpSettings, semconv};
 
 /// What the engine keeps of an operation for the spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +54,10 @@ pub struct Meta {
     pub arrival_ns: u64,
     /// TCP sequence number of that byte.
     pub seq: u32,
+    /// Place of the other direction when it was done.
+    pub other_seq: u32,
+    /// The thread was ready to wait for it.
+    pub blocking: bool,
 }
 
 /// A finished span and the process it belongs to.
@@ -57,6 +67,8 @@ pub struct Finished {
     pub tgid: u32,
     /// The span.
     pub span: SpanData,
+    /// Who decides whether its trace is exported.
+    pub sampled: Sampled,
 }
 
 /// One connection's end in one process.
@@ -64,6 +76,8 @@ struct Tracked {
     engine: Connection<Meta>,
     conn: ConnKey,
     order: Order,
+    /// Process of the latest operation.
+    tgid: u32,
 }
 
 /// A response without a visible end is taken as ended after this quiet time.
@@ -71,6 +85,9 @@ const QUIET_END_NS: u64 = 2_000_000_000;
 /// A connection without open requests is forgotten after this quiet time; its next request is seen as on a connection
 /// older than the agent.
 const FORGET_IDLE_NS: u64 = 300_000_000_000;
+/// Events between two looks at which exchanges can be placed. Between two ticks there may be thousands: told all at once
+/// they would overrun the exporter's queue.
+const PLACE_EVERY: u32 = 256;
 /// Time between two sweeps over all connections.
 const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 
@@ -81,7 +98,8 @@ pub struct Pipeline {
     http: HttpSpans,
     router: Router,
     scope: InstrumentationScope,
-    ids: RandomIdGenerator,
+    tree: Tree,
+    placed: Vec<Placed>,
     counters: Counters,
     outcomes: Vec<Outcome<Meta>>,
     finished: Vec<Finished>,
@@ -90,6 +108,10 @@ pub struct Pipeline {
     /// Cookies of connections on which a receive waits for a send.
     waiting: HashSet<u64>,
     swept_ns: u64,
+    /// Time of the latest event.
+    seen_ns: u64,
+    /// Events since the last tick.
+    seen: u32,
 }
 
 impl Pipeline {
@@ -107,13 +129,16 @@ impl Pipeline {
             http: HttpSpans { redactor, methods, queue_threshold_ns },
             router: Router::new(&http.routes),
             scope,
-            ids: RandomIdGenerator::default(),
+            tree: Tree::default(),
+            placed: Vec::new(),
             counters: Counters::default(),
             outcomes: Vec::new(),
             finished: Vec::new(),
             ignorable: Vec::new(),
             waiting: HashSet::new(),
             swept_ns: 0,
+            seen_ns: 0,
+            seen: 0,
         }
     }
 
@@ -137,6 +162,11 @@ impl Pipeline {
         self.connections.len()
     }
 
+    /// Exchanges that are open, or over and wait for their place in a trace.
+    pub fn open_exchanges(&self) -> usize {
+        self.tree.len()
+    }
+
     /// Takes the spans finished so far.
     pub fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
         self.finished.drain(..)
@@ -156,6 +186,7 @@ impl Pipeline {
         }
         let cookie = event.conn.cookie;
         let now_ns = event.header.ktime_ns;
+        self.saw(now_ns);
         if event.total_bytes == 0 {
             self.release(cookie);
             // A client that reads the end of the stream gets no more of a response; a server may still answer.
@@ -166,7 +197,9 @@ impl Pipeline {
             engine: Connection::new(Limits::default()),
             conn: event.conn,
             order: Order::default(),
+            tgid: event.header.tgid,
         });
+        tracked.tgid = event.header.tgid;
         let Tracked { engine, order, .. } = tracked;
         let outcomes = &mut self.outcomes;
         order.put(event, head, tail, |event, head, tail| feed(engine, event, head, tail, outcomes));
@@ -182,11 +215,22 @@ impl Pipeline {
     /// A connection changed its state.
     pub fn socket(&mut self, event: &SocketEvent) {
         let now_ns = event.header.ktime_ns;
+        self.saw(now_ns);
         match event.what {
             what::CONNECT_FAILED => {
                 self.counters.failed_connects += 1;
-                let draft = connect_span::tell(event);
-                self.root(event.header.tgid, draft, Vec::new());
+                let opening = Opening {
+                    // A socket may be told to connect again.
+                    key: Key { cookie: event.conn.cookie, seq: event.since_ns as u32 },
+                    role: Role::Client,
+                    tgid: event.header.tgid,
+                    tid: event.header.tid,
+                    blocking: false,
+                    start_ns: event.since_ns,
+                    answer_seq: None,
+                    header: None,
+                };
+                self.tree.instant(opening, now_ns, ExchangeSpans::alone(connect_span::tell(event)));
             }
             // A server that sends no more cannot answer; a client that sends no more still waits for its response.
             what::SEND_CLOSED => self.end(event.conn.cookie, now_ns, Role::Server),
@@ -207,10 +251,14 @@ impl Pipeline {
             self.waiting.remove(&cookie);
             self.release(cookie);
         }
+        // With events still coming, what happened up to now may not have been read yet.
+        let known_ns = if std::mem::take(&mut self.seen) > 0 { self.seen_ns } else { now_ns };
+        self.place(known_ns);
         if now_ns < self.swept_ns.saturating_add(SWEEP_EVERY_NS) {
             return;
         }
         self.swept_ns = now_ns;
+        self.counters.links = self.tree.counts().clone();
         let quiet_before = now_ns.saturating_sub(QUIET_END_NS);
         let forget_before = now_ns.saturating_sub(FORGET_IDLE_NS);
         let mut touched = Vec::new();
@@ -244,6 +292,9 @@ impl Pipeline {
             self.close(cookie, now_ns, CloseKind::Forgotten, 0);
         }
         self.connections.clear();
+        self.tree.finish(&mut self.placed);
+        self.tell_placed();
+        self.counters.links = self.tree.counts().clone();
     }
 
     /// Connections on which an exchange has been open for long without a byte. The kernel side knows whether they are
@@ -297,43 +348,117 @@ impl Pipeline {
         if self.outcomes.is_empty() {
             return;
         }
-        let Some(conn) = self.connections.get(&cookie).map(|tracked| tracked.conn) else {
+        let Some(tracked) = self.connections.get(&cookie) else {
             self.outcomes.clear();
             return;
         };
+        let (conn, tgid, role) = (tracked.conn, tracked.tgid, tracked.engine.role());
         let mut outcomes = std::mem::take(&mut self.outcomes);
         for outcome in outcomes.drain(..) {
             match outcome {
-                Outcome::Dropped(cause) => self.counters.drop_request(cause.as_str()),
-                Outcome::Exchange(exchange) => {
-                    self.counters.seen += 1;
-                    self.counters.exchanges += 1;
-                    let path = otel_ebpf_protocols::url::split_target(&exchange.request).path;
-                    if self.router.ignores(path) {
-                        self.counters.ignored += 1;
-                        continue;
+                Outcome::Opened(opened) => self.tree.open(opening(cookie, &opened)),
+                Outcome::Dropped { cause, request_seq } => {
+                    self.counters.drop_request(cause.as_str());
+                    match request_seq {
+                        Some(seq) => self.tree.lose(Key { cookie, seq }, self.seen_ns),
+                        None if role != Some(Role::Client) => {
+                            self.tree.blind(tgid, self.seen_ns, self.seen_ns);
+                        }
+                        None => {}
                     }
-                    let route = if exchange.role == Role::Server { self.router.route(path) } else { None };
-                    let spans = self.http.tell(&exchange, &conn, route, errno);
-                    self.root(exchange.request_meta.tgid, spans.main, spans.children);
                 }
+                Outcome::Exchange(exchange) => self.exchange(&exchange, &conn, errno),
             }
         }
         self.outcomes = outcomes;
     }
 
-    /// Finishes a span that begins a trace, and its children before it, so that a reader of the stream knows them when
-    /// their parent comes.
-    fn root(&mut self, tgid: u32, main: Draft, children: Vec<Draft>) {
-        let trace_id = self.ids.new_trace_id();
-        let span_id = self.ids.new_span_id();
-        self.counters.spans += 1 + children.len() as u64;
-        for child in children {
-            let identity = Identity { trace_id, span_id: self.ids.new_span_id(), parent_span_id: span_id };
-            self.finished.push(Finished { tgid, span: child.finish(identity, &self.clock, &self.scope) });
+    fn exchange(&mut self, exchange: &Exchange<Meta>, conn: &ConnKey, errno: u32) {
+        self.counters.seen += 1;
+        self.counters.exchanges += 1;
+        let key = Key { cookie: conn.cookie, seq: exchange.request_seq };
+        let end_ns = http_span::end_of(exchange);
+        let path = otel_ebpf_protocols::url::split_target(&exchange.request).path;
+        if self.router.ignores(path) {
+            self.counters.ignored += 1;
+            self.tree.abandon(key, end_ns);
+            return;
         }
-        let identity = Identity { trace_id, span_id, parent_span_id: SpanId::INVALID };
-        self.finished.push(Finished { tgid, span: main.finish(identity, &self.clock, &self.scope) });
+        let route = if exchange.role == Role::Server { self.router.route(path) } else { None };
+        let spans = self.http.tell(exchange, conn, route, errno);
+        let tgid = exchange.request_meta.tgid;
+        if exchange.role == Role::Server && was_given_up(exchange) {
+            self.tree.blind(tgid, end_ns, self.seen_ns);
+        }
+        self.tree.end(key, exchange.role, tgid, end_ns, spans);
+    }
+
+    fn saw(&mut self, at_ns: u64) {
+        self.seen_ns = self.seen_ns.max(at_ns);
+        self.seen += 1;
+        if self.seen.is_multiple_of(PLACE_EVERY) {
+            self.place(self.seen_ns);
+        }
+    }
+
+    /// Finishes the spans whose place is clear from what happened before `known_ns`.
+    fn place(&mut self, known_ns: u64) {
+        self.tree.settle(known_ns, &mut self.placed);
+        self.tell_placed();
+    }
+
+    /// Finishes the spans that have their place, children before their parent, so that a reader of the stream knows them
+    /// when it comes.
+    fn tell_placed(&mut self) {
+        for placed in self.placed.drain(..) {
+            let Placed { tgid, spans, trace, span_id, parent_span_id, source } = placed;
+            let ExchangeSpans { mut main, children } = spans;
+            self.counters.spans += 1 + children.len() as u64;
+            for (ordinal, child) in children.into_iter().enumerate() {
+                let identity = Identity {
+                    trace_id: trace.id,
+                    span_id: self.tree.child_id(span_id, ordinal),
+                    parent_span_id: span_id,
+                    parent_is_remote: false,
+                    trace_state: trace.state.clone(),
+                };
+                let span = child.finish(identity, &self.clock, &self.scope);
+                self.finished.push(Finished { tgid, span, sampled: trace.sampled });
+            }
+            if let Some(source) = source {
+                main.attributes.push(KeyValue::new(semconv::EBPF_LINK_SOURCE, source.as_str()));
+            }
+            let identity = Identity {
+                trace_id: trace.id,
+                span_id,
+                parent_span_id,
+                parent_is_remote: source == Some(tree::Source::Header),
+                trace_state: trace.state,
+            };
+            let span = main.finish(identity, &self.clock, &self.scope);
+            self.finished.push(Finished { tgid, span, sampled: trace.sampled });
+        }
+    }
+}
+
+/// Whether the connection ended before the answer did: the process may not know, and still be busy with the request.
+fn was_given_up(exchange: &Exchange<Meta>) -> bool {
+    matches!(exchange.outcome, ExchangeEnd::NoResponse | ExchangeEnd::Reset | ExchangeEnd::ResponseCutShort)
+}
+
+/// What the tree has to know of a request that begins.
+fn opening(cookie: u64, opened: &Opened<Meta>) -> Opening {
+    let meta = &opened.request_meta;
+    let carried = opened.traceparent.as_deref();
+    Opening {
+        key: Key { cookie, seq: opened.request_seq },
+        role: opened.role,
+        tgid: meta.tgid,
+        tid: meta.tid,
+        blocking: meta.blocking,
+        start_ns: opened.request_start_ns,
+        answer_seq: Some(meta.other_seq),
+        header: carried.and_then(|parent| trace_context::read(parent, opened.tracestate.as_deref())),
     }
 }
 
@@ -357,6 +482,8 @@ fn feed(
             tid: event.header.tid,
             arrival_ns: event.arrival_ns,
             seq: event.seq,
+            other_seq: event.other_seq,
+            blocking: event.blocking != 0,
         },
     };
     engine.feed(op, outcomes);

@@ -4,11 +4,29 @@ use opentelemetry::TraceId;
 
 use crate::config::{RootSampler, SamplerSettings};
 
+/// What was decided for the root of a trace.
+#[derive(Clone, Copy, Debug)]
+pub enum RootDecision {
+    /// Nothing outside this agent: the sampler of the root's process decides.
+    Sampler(SamplerSettings),
+    /// The trace came with a header that says so.
+    Made(bool),
+}
+
+/// Whether a span is exported: as its process's sampler says, which, when it is parent-based, is what the root says.
+pub fn samples(own: &SamplerSettings, root: RootDecision, trace_id: TraceId) -> bool {
+    match root {
+        RootDecision::Sampler(root) if own.parent_based => samples_root(&root, trace_id),
+        RootDecision::Made(sampled) if own.parent_based => sampled,
+        _ => samples_root(own, trace_id),
+    }
+}
+
 /// Whether a trace that begins here is exported.
 ///
 /// The ratio decides on the lower eight bytes of the trace id, as the SDK's `TraceIdRatioBased` does
 /// (opentelemetry_sdk `src/trace/sampler.rs`), so that all that sample by ratio agree on a trace.
-pub fn samples_root(settings: &SamplerSettings, trace_id: TraceId) -> bool {
+fn samples_root(settings: &SamplerSettings, trace_id: TraceId) -> bool {
     match settings.root {
         RootSampler::AlwaysOn => true,
         RootSampler::AlwaysOff => false,
@@ -35,6 +53,20 @@ mod tests {
                 )
             })
             .count()
+    }
+
+    #[test]
+    fn a_parent_based_sampler_follows_the_root() {
+        let all = SamplerSettings { root: RootSampler::AlwaysOn, parent_based: true };
+        let none = SamplerSettings { root: RootSampler::AlwaysOff, parent_based: true };
+        let own_way = SamplerSettings { root: RootSampler::AlwaysOff, parent_based: false };
+        let trace = TraceId::from(1);
+        assert!(samples(&none, RootDecision::Sampler(all), trace));
+        assert!(!samples(&all, RootDecision::Sampler(none), trace));
+        assert!(samples(&none, RootDecision::Made(true), trace));
+        assert!(!samples(&all, RootDecision::Made(false), trace));
+        assert!(!samples(&own_way, RootDecision::Made(true), trace));
+        assert!(!samples(&own_way, RootDecision::Sampler(all), trace));
     }
 
     #[test]

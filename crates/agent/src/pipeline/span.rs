@@ -48,10 +48,10 @@ impl Draft {
                 identity.span_id,
                 TraceFlags::SAMPLED,
                 false,
-                TraceState::default(),
+                identity.trace_state,
             ),
             parent_span_id: identity.parent_span_id,
-            parent_span_is_remote: false,
+            parent_span_is_remote: identity.parent_is_remote,
             span_kind: self.kind,
             name: self.name,
             start_time: clock.wall(self.start_ns),
@@ -67,7 +67,7 @@ impl Draft {
 }
 
 /// Place of a span in its trace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// Trace.
     pub trace_id: TraceId,
@@ -75,4 +75,8 @@ pub struct Identity {
     pub span_id: SpanId,
     /// Parent; invalid (zero) for a root.
     pub parent_span_id: SpanId,
+    /// Whether the parent is known by a header alone.
+    pub parent_is_remote: bool,
+    /// `tracestate` of the trace.
+    pub trace_state: TraceState,
 }

@@ -84,6 +84,7 @@ fn decode_data(record: &[u8]) -> Result<Event<'_>, DecodeError> {
     let event: DataEvent = prefix(record, kind::DATA)?;
     within(kind::DATA, "direction", event.direction, data::direction::RECEIVE..=data::direction::SEND)?;
     within(kind::DATA, "capture", event.capture, data::capture::READ..=data::capture::FAULT)?;
+    within(kind::DATA, "blocking", event.blocking, 0..=1)?;
     let (head, tail) = (usize::from(event.head_bytes), usize::from(event.tail_bytes));
     if head > PAYLOAD_MAX {
         return Err(value(kind::DATA, "head_bytes", head));

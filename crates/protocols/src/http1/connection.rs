@@ -60,6 +60,13 @@ struct Open<M> {
     answered: bool,
 }
 
+impl<M> Open<M> {
+    /// Says that it cannot be told.
+    fn dropped(&self, cause: DropCause) -> Outcome<M> {
+        Outcome::Dropped { cause, request_seq: Some(self.exchange.request_seq) }
+    }
+}
+
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestPart {
@@ -211,7 +218,7 @@ impl<M: Clone> Connection<M> {
         match expect {
             Expect::Skip if self.may_hunt(direction, turn) => self.hunt(direction, head),
             Expect::Skip if self.is_untold_request(direction, head) => {
-                out.push(Outcome::Dropped(DropCause::Desynchronised));
+                out.push(Outcome::unopened(DropCause::Desynchronised));
             }
             Expect::Body(Body::Blind) if self.is_request(direction) => {
                 let is_over = turn && self.open.is_empty();

@@ -1,8 +1,9 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112) from the socket operations of one end of one connection.
 //!
 //! [`Connection`] is fed with [`Op`]s: how many bytes a send or receive moved, where they sit in the TCP stream, and
-//! whatever part of them was captured. It pairs requests with responses and yields one [`Outcome`] for every request
-//! whose beginning was seen: an [`Exchange`], or a [`DropCause`] where the truth can no longer be known.
+//! whatever part of them was captured. It pairs requests with responses and yields, for every request whose beginning was
+//! seen, an [`Exchange`], or a [`DropCause`] where the truth can no longer be known; and before that, once its head was
+//! read, an [`Opened`].
 //!
 //! Pairing rests on two facts alone: responses come in the order of their requests, and TCP sequence numbers show
 //! every byte that was not captured. A gap inside a body of known length only counts down; a gap where a head should
@@ -18,4 +19,6 @@ mod types;
 
 pub use connection::Connection;
 pub use head::{RequestHead, ResponseHead, Version};
-pub use types::{CloseKind, Direction, DropCause, Exchange, ExchangeEnd, Limits, Op, Outcome, Role, State};
+pub use types::{
+    CloseKind, Direction, DropCause, Exchange, ExchangeEnd, Limits, Op, Opened, Outcome, Role, State,
+};

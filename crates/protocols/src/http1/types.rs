@@ -97,12 +97,45 @@ pub enum State {
 }
 
 /// What became of one request.
+///
+/// A request whose head was read is `Opened` first; an `Exchange` or a `Dropped` with its sequence number follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<M> {
+    /// The head of a request was read.
+    Opened(Opened<M>),
     /// A request and, unless it got none, its response.
     Exchange(Box<Exchange<M>>),
     /// A request was seen that cannot be told truthfully.
-    Dropped(DropCause),
+    Dropped {
+        /// Why.
+        cause: DropCause,
+        /// [`Opened::request_seq`], where it had been opened.
+        request_seq: Option<u32>,
+    },
+}
+
+impl<M> Outcome<M> {
+    /// A request that was never opened.
+    pub(super) fn unopened(cause: DropCause) -> Self {
+        Outcome::Dropped { cause, request_seq: None }
+    }
+}
+
+/// A request at its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened<M> {
+    /// What the traced process is in it.
+    pub role: Role,
+    /// Time of the operation that moved the request's first byte.
+    pub request_start_ns: u64,
+    /// TCP sequence number of the request's first byte.
+    pub request_seq: u32,
+    /// `meta` of the operation that moved the request's first byte.
+    pub request_meta: M,
+    /// `traceparent`, raw; `None` when there were several, which is invalid.
+    pub traceparent: Option<String>,
+    /// `tracestate`, its lines joined by commas.
+    pub tracestate: Option<String>,
 }
 
 /// Why a request that was seen gave no [`Exchange`].

@@ -86,9 +86,11 @@ impl Tape {
         self
     }
 
-    /// Takes what came out since the last call.
+    /// Takes what became of requests since the last call.
     pub fn take(&mut self) -> Vec<Outcome<Meta>> {
-        std::mem::take(&mut self.out)
+        let mut out = std::mem::take(&mut self.out);
+        out.retain(|outcome| !matches!(outcome, Outcome::Opened(_)));
+        out
     }
 
     /// Takes what came out, which must be exchanges.
@@ -97,7 +99,7 @@ impl Tape {
         outcomes
             .map(|outcome| match outcome {
                 Outcome::Exchange(exchange) => *exchange,
-                Outcome::Dropped(cause) => panic!("dropped: {cause:?}"),
+                other => panic!("no exchange: {other:?}"),
             })
             .collect()
     }
@@ -114,8 +116,8 @@ impl Tape {
         let outcomes = self.take().into_iter();
         outcomes
             .map(|outcome| match outcome {
-                Outcome::Dropped(cause) => cause,
-                Outcome::Exchange(exchange) => panic!("exchange: {exchange:?}"),
+                Outcome::Dropped { cause, .. } => cause,
+                other => panic!("not dropped: {other:?}"),
             })
             .collect()
     }
@@ -134,7 +136,8 @@ pub fn summary(outcome: &Outcome<Meta>) -> String {
             let status = status.map_or("-".to_owned(), |status| status.to_string());
             format!("{} {status}", exchange.request.target)
         }
-        Outcome::Dropped(cause) => cause.as_str().to_owned(),
+        Outcome::Dropped { cause, .. } => cause.as_str().to_owned(),
+        Outcome::Opened(opened) => format!("opened at {}", opened.request_seq),
     }
 }
 

@@ -16,7 +16,7 @@ impl<M: Clone> Connection<M> {
             out.push(ended(open, response, at_ns, how));
         }
         if head_in_progress {
-            out.push(Outcome::Dropped(match how {
+            out.push(Outcome::unopened(match how {
                 CloseKind::Fin | CloseKind::Reset => DropCause::RequestCutShort,
                 CloseKind::Forgotten => DropCause::Unfinished,
             }));
@@ -56,7 +56,7 @@ impl<M: Clone> Connection<M> {
             return;
         };
         self.open_head_bytes = 0;
-        out.extend(dropped.iter().map(|_| Outcome::Dropped(DropCause::Desynchronised)));
+        out.extend(dropped.iter().map(|open| open.dropped(DropCause::Desynchronised)));
     }
 
     /// Writes down how far the halves in progress have come.
@@ -126,7 +126,10 @@ fn ended<M>(open: Open<M>, response: Response, at_ns: u64, how: CloseKind) -> Ou
             exchange.end_estimated = true;
             ExchangeEnd::Complete
         }
-        (CloseKind::Forgotten, _) => return Outcome::Dropped(DropCause::Unfinished),
+        (CloseKind::Forgotten, _) => {
+            let request_seq = Some(exchange.request_seq);
+            return Outcome::Dropped { cause: DropCause::Unfinished, request_seq };
+        }
         (CloseKind::Reset, Response::Blind) => {
             exchange.end_estimated = true;
             ExchangeEnd::Reset

@@ -5,7 +5,7 @@ use crate::http1::body::Body;
 use crate::http1::detect;
 use crate::http1::head::{Framing, Parsed, RequestHead, parse_request};
 use crate::http1::stream::{Expect, Failure, HeadStep, Start, Stream};
-use crate::http1::types::{Direction, DropCause, Exchange, ExchangeEnd, Outcome, Role};
+use crate::http1::types::{Direction, DropCause, Exchange, ExchangeEnd, Opened, Outcome, Role};
 
 impl<M: Clone> Connection<M> {
     /// Takes bytes where a request's head is expected; returns how many of them belong to it.
@@ -78,14 +78,14 @@ impl<M: Clone> Connection<M> {
         if is_told && !self.has_room(parsed.consumed) {
             // Its response would be taken for the next request's, so none is followed after it.
             self.pipelines = true;
-            out.push(Outcome::Dropped(DropCause::PipelineTooDeep));
+            out.push(Outcome::unopened(DropCause::PipelineTooDeep));
             self.stream(direction).restart(Expect::Skip);
             return;
         }
         if is_told {
-            self.push_open(role, parsed, start, at_ns);
+            self.push_open(role, parsed, start, at_ns, out);
         } else {
-            out.push(Outcome::Dropped(DropCause::Desynchronised));
+            out.push(Outcome::unopened(DropCause::Desynchronised));
         }
         let body = match framing {
             Framing::Length(0) => None,
@@ -139,7 +139,22 @@ impl<M: Clone> Connection<M> {
         }
     }
 
-    fn push_open(&mut self, role: Role, parsed: Parsed<RequestHead>, start: Start<M>, at_ns: u64) {
+    fn push_open(
+        &mut self,
+        role: Role,
+        parsed: Parsed<RequestHead>,
+        start: Start<M>,
+        at_ns: u64,
+        out: &mut Vec<Outcome<M>>,
+    ) {
+        out.push(Outcome::Opened(Opened {
+            role,
+            request_start_ns: start.at_ns,
+            request_seq: start.seq,
+            request_meta: start.meta.clone(),
+            traceparent: parsed.head.traceparent.clone(),
+            tracestate: parsed.head.tracestate.clone(),
+        }));
         self.open_head_bytes += parsed.consumed;
         self.open.push_back(Open {
             head_bytes: parsed.consumed,
@@ -206,7 +221,7 @@ impl<M: Clone> Connection<M> {
         let last_ns = stream.last_ns;
         stream.restart(Expect::Skip);
         if begun {
-            out.push(Outcome::Dropped(cause));
+            out.push(Outcome::unopened(cause));
         }
         if let Some(open) = self.coming() {
             open.request = RequestPart::Unknown;

@@ -121,8 +121,10 @@ impl<M: Clone> Connection<M> {
             open.exchange.response_body_bytes = Some(0);
             out.push(Outcome::Exchange(open.exchange));
         }
-        let early = self.open.len() + usize::from(begun);
-        out.extend((0..early).map(|_| Outcome::Dropped(DropCause::AfterUpgrade)));
+        out.extend(self.open.iter().map(|open| open.dropped(DropCause::AfterUpgrade)));
+        if begun {
+            out.push(Outcome::unopened(DropCause::AfterUpgrade));
+        }
         self.abandon(Phase::Upgraded);
     }
 
@@ -209,9 +211,11 @@ impl<M: Clone> Connection<M> {
         // Without an earlier pair to tell, requests that wait together may have been pipelined.
         self.pipelines |= self.open.len() > 1 && !self.has_paired;
         self.stream(request_direction(role).other()).restart(Expect::Skip);
-        out.extend(self.open.drain(..).map(|open| {
-            if open.answered { Outcome::Exchange(open.exchange) } else { Outcome::Dropped(cause) }
-        }));
+        out.extend(
+            self.open.drain(..).map(|open| {
+                if open.answered { Outcome::Exchange(open.exchange) } else { open.dropped(cause) }
+            }),
+        );
         self.open_head_bytes = 0;
     }
 }

@@ -1,0 +1,158 @@
+//! Where an exchange hangs, and when it can be told.
+
+use opentelemetry::{SpanId, trace::SpanContext};
+use otel_ebpf_protocols::http1::Role;
+
+use super::{
+    GRACE_NS, Placed, Tree,
+    callers::Verdict,
+    node::{Node, NodeId, Opening, Parent, Source, Trace},
+};
+
+impl Tree {
+    /// Gives a call the request for which its thread was waiting before, and which it was serving alone.
+    pub(super) fn ask_thread(&mut self, call: NodeId) {
+        let Some(node) = self.nodes.get(&call).filter(|node| node.parent == Parent::Undecided) else {
+            return;
+        };
+        let Opening { tgid, tid, start_ns, .. } = node.opening;
+        let Some(process) = self.processes.get(&tgid) else { return };
+        if let Some(server) = process.served_by(tid, start_ns).filter(|id| self.nodes.contains_key(id)) {
+            self.link_call(call, Some((server, Source::Thread)));
+        }
+    }
+
+    /// Gives a call its parent: the request that caused it in the process, or what its own header says.
+    fn link_call(&mut self, call: NodeId, cause: Option<(NodeId, Source)>) {
+        let cause = cause.filter(|(server, _)| self.nodes.contains_key(server));
+        let Some(node) = self.nodes.get(&call) else { return };
+        let carried = node.opening.header.as_ref().map(SpanContext::span_id);
+        let received = cause
+            .and_then(|(server, _)| self.nodes[&server].opening.header.as_ref())
+            .map(SpanContext::span_id);
+        match cause {
+            // A header that was passed on as it came says nothing about this call; any other was made for it.
+            Some((server, source)) if carried.is_none() || carried == received => {
+                self.link(call, server, source);
+            }
+            _ => self.take_header(call),
+        }
+    }
+
+    fn take_header(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&id)
+            && node.parent == Parent::Undecided
+        {
+            node.parent = if node.opening.header.is_some() { Parent::Header } else { Parent::Root };
+        }
+    }
+
+    /// Decides the parent of an exchange that is over, or has been waited for long enough.
+    pub(super) fn decide(&mut self, id: NodeId, known_ns: u64) {
+        let Some(node) = self.nodes.get(&id).filter(|node| node.parent == Parent::Undecided) else { return };
+        let Opening { role, tgid, tid, start_ns, .. } = node.opening;
+        if role == Role::Client {
+            // One that still goes on has been waited for long enough.
+            let end_ns = node.end_ns.unwrap_or(known_ns);
+            self.counts.expired += u64::from(node.end_ns.is_none());
+            let verdict = self
+                .processes
+                .get(&tgid)
+                .map_or(Verdict::None, |process| process.cause(tid, start_ns, end_ns));
+            if let Verdict::Sole(server) = verdict {
+                self.link_call(id, Some((server, Source::Sole)));
+            }
+            // The cause may have gone, or be a child of this very call.
+            self.take_header(id);
+            let is_root = self.nodes.get(&id).is_some_and(|node| node.parent == Parent::Root);
+            self.counts.ambiguous += u64::from(verdict == Verdict::Ambiguous && is_root);
+        }
+        self.take_header(id);
+    }
+
+    /// The trace of an exchange, once it is certain that all above it give spans, or they have been waited for long
+    /// enough; else the one to wait for.
+    fn trace(&mut self, id: NodeId, known_ns: u64) -> Result<Option<Trace>, NodeId> {
+        let mut chain = Vec::new();
+        let mut at = id;
+        let found = loop {
+            let Some(node) = self.nodes.get(&at) else { return Ok(None) };
+            if let Some(trace) = &node.trace {
+                break trace.clone();
+            }
+            let is_over = node.end_ns.is_some_and(|end_ns| end_ns <= known_ns);
+            if !is_over && node.held_until_ns() > known_ns {
+                return Err(at);
+            }
+            self.decide(at, known_ns);
+            if self.has_lost_parent(at) {
+                // The caller gave no span in the end.
+                self.nodes.entry(at).and_modify(|node| node.parent = Parent::Undecided);
+                self.take_header(at);
+            }
+            let Some(node) = self.nodes.get(&at) else { return Ok(None) };
+            chain.push(at);
+            match (node.parent, &node.opening.header) {
+                (Parent::Node(parent, _), _) => at = parent,
+                (Parent::Header, Some(header)) => break Trace::carried(header),
+                _ => break Trace::begun(self.ids.trace(node.opening.key), node.opening.tgid),
+            }
+        };
+        for id in chain {
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.trace = Some(found.clone());
+            }
+        }
+        Ok(Some(found))
+    }
+
+    fn has_lost_parent(&self, id: NodeId) -> bool {
+        match self.nodes.get(&id).map(|node| node.parent) {
+            Some(Parent::Node(parent, _)) => !self.nodes.contains_key(&parent),
+            _ => false,
+        }
+    }
+
+    /// Tells the spans of an exchange that is over, or lets it wait for one above it.
+    pub(super) fn place(&mut self, id: NodeId, known_ns: u64, placed: &mut Vec<Placed>) {
+        let trace = match self.trace(id, known_ns) {
+            Ok(Some(trace)) => trace,
+            Ok(None) => return,
+            Err(awaited) => {
+                let until_ns = self.nodes.get(&awaited).map_or(known_ns, Node::held_until_ns);
+                self.waiting.add(id, awaited, until_ns);
+                return;
+            }
+        };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(mut spans) = node.spans.take() else { return };
+        spans.main.start_ns = spans.main.start_ns.min(node.began_by_ns);
+        let (parent_span_id, source) = match node.parent {
+            Parent::Node(parent, source) => match self.nodes.get(&parent) {
+                Some(parent) => {
+                    if source == Source::TcpSeq {
+                        spans.clamp(parent.window(), GRACE_NS);
+                    }
+                    (parent.span_id, Some(source))
+                }
+                None => (SpanId::INVALID, None),
+            },
+            Parent::Header => {
+                let parent = node.opening.header.as_ref().map_or(SpanId::INVALID, SpanContext::span_id);
+                (parent, Some(Source::Header))
+            }
+            Parent::Root | Parent::Undecided => (SpanId::INVALID, None),
+        };
+        match source {
+            Some(source) => *self.counts.linked.entry(source.as_str()).or_default() += 1,
+            None => self.counts.roots += 1,
+        }
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        // What comes later is held to what was told.
+        node.opening.start_ns = spans.main.start_ns;
+        let (tgid, span_id) = (node.opening.tgid, node.span_id);
+        node.is_told = true;
+        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, source });
+        self.release(id);
+    }
+}
