@@ -1,4 +1,4 @@
-"""Fetches over one kept-alive connection with http.client. Arguments: port.
+"""Fetches over one kept-alive connection with http.client. Arguments: port, and an address that is not loopback.
 
 Each line on stdin is a method and a path; answers each with the status and the length of the body.
 """
@@ -6,7 +6,8 @@ Each line on stdin is a method and a path; answers each with the status and the 
 import http.client
 import sys
 
-connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+connection = http.client.HTTPConnection(address, int(sys.argv[1]))
 for line in sys.stdin:
     method, path = line.split()
     connection.request(method, path)

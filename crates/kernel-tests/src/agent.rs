@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
@@ -88,6 +89,14 @@ impl Agent {
     /// An agent that traces whoever listens on a port.
     pub fn on_port(sink: &Sink, port: u16) -> Self {
         Self::start(sink, &[("OTEL_EBPF_OPEN_PORT", &port.to_string())])
+    }
+
+    /// An agent that traces whoever one of these rules selects, each an entry of `discovery.instrument`.
+    pub fn by_rules(sink: &Sink, rules: &[String]) -> Self {
+        let rules: String = rules.iter().map(|rule| format!("    - {{{rule}}}\n")).collect();
+        let mut file = tempfile::NamedTempFile::new().expect("make a file");
+        write!(file, "discovery:\n  instrument:\n{rules}").expect("write the configuration");
+        Self::start(sink, &[("OTEL_EBPF_CONFIG_PATH", &file.path().display().to_string())])
     }
 
     /// Process id.

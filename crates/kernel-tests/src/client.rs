@@ -4,6 +4,8 @@ use std::{
     io::{BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use crate::{
@@ -115,6 +117,37 @@ impl WaitingCurl {
     fn give(&mut self, config: &str) {
         self.0.take_stdin().write_all(config.as_bytes()).expect("tell curl what to fetch");
     }
+}
+
+/// Asks for `/front/NUMBER` for every number below `count`, so many at a time, and checks that the number comes back. Each
+/// of them has its connection, for one request or for all of its own.
+pub fn ask_in_parallel(port: u16, count: usize, at_a_time: usize, keeps: bool) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..at_a_time {
+            scope.spawn(|| {
+                let mut kept = None;
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    let raw = kept.get_or_insert_with(|| Raw::connect(net::loopback(port)));
+                    raw.get(&format!("/front/{number}"));
+                    let response = raw.response();
+                    assert_eq!(
+                        String::from_utf8_lossy(&response.body),
+                        number.to_string(),
+                        "{}",
+                        response.head
+                    );
+                    if !keeps {
+                        kept = None;
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// A connection on which requests are written byte by byte.

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod client;
+pub mod forest;
 pub mod kernel;
 pub mod net;
 pub mod process;
@@ -23,8 +24,13 @@ pub fn may_trace(test: &str) -> bool {
     } else {
         return true;
     };
-    eprintln!("SKIPPED: {test}: {lack}");
+    skipped(test, lack);
     false
+}
+
+/// Says loudly that a test is skipped.
+pub fn skipped(test: &str, lack: &str) {
+    eprintln!("SKIPPED: {test}: {lack}");
 }
 
 /// Ends the test here, loudly, where programs cannot be loaded.

@@ -38,9 +38,19 @@ pub fn loopback(port: u16) -> SocketAddr {
 
 /// Runs a system administration command that must succeed.
 pub fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("run {program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    if let Err(lack) = attempt(Command::new(program).args(arguments)) {
+        panic!("{lack}");
+    }
+}
+
+/// Runs a system administration command that a machine may not be able to carry out.
+pub fn attempt(command: &mut Command) -> Result<(), String> {
+    let told = format!("{command:?}");
+    let output = command.output().map_err(|error| format!("{told}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{told}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
 }
 
 /// A network namespace, and with it optionally a pid namespace, that lives as long as this value.
@@ -78,6 +88,28 @@ impl Namespace {
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let children = children.expect("list the children of unshare");
         children.trim().parse().expect("unshare has one child")
+    }
+
+    /// Joins two by a pair of virtual interfaces that have these addresses, each in CIDR notation.
+    pub fn join(one: (&Self, &str), other: (&Self, &str)) -> Result<(), String> {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let pair = NEXT.fetch_add(1, Ordering::Relaxed);
+        let names = [format!("join{pair}a"), format!("join{pair}b")];
+        let [one_init, other_init] = [one.0.init().to_string(), other.0.init().to_string()];
+        attempt(
+            Command::new("ip").args(["link", "add", &names[0], "netns", &one_init, "type", "veth"]).args([
+                "peer",
+                "name",
+                &names[1],
+                "netns",
+                &other_init,
+            ]),
+        )?;
+        for ((namespace, address), name) in [one, other].iter().zip(&names) {
+            attempt(namespace.command("ip").args(["address", "add", address, "dev", name]))?;
+            attempt(namespace.command("ip").args(["link", "set", name, "up"]))?;
+        }
+        Ok(())
     }
 
     /// A command that runs inside.

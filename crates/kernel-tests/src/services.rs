@@ -94,11 +94,20 @@ pub fn python_script(name: &str, port: u16, arguments: &[&str]) -> Service {
     })
 }
 
-/// A Node.js program of `services/` that is given a port.
-pub fn node_script(name: &str, port: u16) -> Service {
+/// As [`python_script`], a program that is given an address to listen on before its port.
+pub fn listening_script(name: &str, address: &str, port: u16, arguments: &[&str]) -> Service {
+    Service::start(port, |_| {
+        let mut command = Command::new(python());
+        command.arg(script(name)).args([address, &port.to_string()]).args(arguments);
+        command
+    })
+}
+
+/// A Node.js program of `services/` that is given a port and more arguments.
+pub fn node_script(name: &str, port: u16, arguments: &[&str]) -> Service {
     Service::start(port, |_| {
         let mut command = Command::new("node");
-        command.arg(script(name)).arg(port.to_string());
+        command.arg(script(name)).arg(port.to_string()).args(arguments);
         command
     })
 }
@@ -110,6 +119,25 @@ pub fn nginx(port: u16, directives: &str) -> Service {
 
 /// As [`nginx`], the program at a path.
 pub fn nginx_at(program: &Path, port: u16, directives: &str) -> Service {
+    nginx_with(program, port, "", directives)
+}
+
+/// nginx as a reverse proxy that keeps its connections to a port on loopback.
+pub fn nginx_proxy(port: u16, upstream: u16) -> Service {
+    nginx_with(
+        Path::new("nginx"),
+        port,
+        &format!("upstream next {{ server 127.0.0.1:{upstream}; keepalive 64; }}"),
+        "location / {
+      proxy_pass http://next;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+    }",
+    )
+}
+
+/// nginx with directives of the `http` block, and inside its one `server` block.
+fn nginx_with(program: &Path, port: u16, of_http: &str, directives: &str) -> Service {
     Service::start(port, |dir| {
         let root = dir.display();
         // Worker processes run as another user where the master is root.
@@ -119,7 +147,7 @@ pub fn nginx_at(program: &Path, port: u16, directives: &str) -> Service {
              http {{\n  access_log off;\n  root {root}/files;\n  default_type application/octet-stream;\n\
              client_max_body_size 64m;\n  client_body_temp_path {root}/body;\n  proxy_temp_path {root}/proxy;\n\
              fastcgi_temp_path {root}/fastcgi;\n  uwsgi_temp_path {root}/uwsgi;\n  scgi_temp_path {root}/scgi;\n\
-             keepalive_requests 10000000;\n\
+             keepalive_requests 10000000;\n{of_http}\n\
              server {{\n    listen 127.0.0.1:{port} reuseport;\n    {directives}\n  }}\n}}\n"
         );
         fs::create_dir(dir.join("files")).expect("make a directory");

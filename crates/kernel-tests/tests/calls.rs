@@ -73,7 +73,7 @@ fn sendfile_behind_a_head() {
 fn node_with_known_and_chunked_lengths() {
     needs_tracing!();
     let port = free_port();
-    let service = node_script("server.js", port).ready();
+    let service = node_script("server.js", port, &[]).ready();
     let sink = Sink::start();
     let agent = Agent::on_port(&sink, port);
     let (plain, chunked, broken) = (service.url("/"), service.url("/chunked"), service.url("/broken"));

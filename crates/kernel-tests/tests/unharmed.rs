@@ -74,7 +74,7 @@ fn clients_get_the_same_bytes_with_and_without_the_agent() {
     for size in SIZES {
         files.write(&format!("files/{size}"), &noise(size));
     }
-    let node = node_script("server.js", node_port).ready();
+    let node = node_script("server.js", node_port, &[]).ready();
     let without = everything(&files, &node);
     let sink = Sink::start();
     let agent = Agent::start(&sink, &[("OTEL_EBPF_OPEN_PORT", &format!("{files_port},{node_port}"))]);
