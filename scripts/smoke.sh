@@ -11,6 +11,8 @@ FRONTEND_URL="${FRONTEND_URL:-http://127.0.0.1:5001}"
 # What the README promises, counted from the banner.
 FIRST_TRACES_DEADLINE_S=10
 TRACE_DEADLINE_S=15
+# An order may be refused at its first step, and overlap with the frontend's own traffic.
+ORDER_DEADLINE_S=60
 LOG_DEADLINE_S=30
 # The SDK's default export interval is a minute.
 METRIC_DEADLINE_S=90
@@ -79,6 +81,14 @@ backend_is_called() {
         '[.[] | select(.kind == 2 and .url == "/check-inventory")] | length > 0'
 }
 
+# As often as it takes: a call that the frontend makes while it serves other requests as well is not linked.
+an_order_is_one_trace() {
+    fetch --output /dev/null --max-time 10 "$FRONTEND_URL/process-order" || return 1
+    api "/api/traces?limit=500" '
+        [.[] | select(([.services[].name] | unique) == ["ebpf-backend", "ebpf-frontend"] and .span_count >= 7)]
+        | length > 0'
+}
+
 frontend_logs_arrive() { api "/api/logs?service=ebpf-frontend&limit=1000" 'length > 0'; }
 
 frontend_logs_carry_no_trace() {
@@ -129,6 +139,7 @@ main() {
     eventually "$TRACE_DEADLINE_S" "one request, one server span with its status" marked_request_is_one_server_span
     eventually "$TRACE_DEADLINE_S" "client span of the frontend's call" frontend_calls_backend
     eventually "$TRACE_DEADLINE_S" "server span of the backend" backend_is_called
+    eventually "$ORDER_DEADLINE_S" "an order is one trace over both services" an_order_is_one_trace
     eventually "$LOG_DEADLINE_S" "logs of ebpf-frontend" frontend_logs_arrive
     now "logs of ebpf-frontend carry no trace id" frontend_logs_carry_no_trace
     eventually "$METRIC_DEADLINE_S" "${#FRONTEND_METRICS[@]} metrics of ebpf-frontend" frontend_metrics_arrive
