@@ -89,6 +89,15 @@ an_order_is_one_trace() {
         | length > 0'
 }
 
+# What the SDK tells as frontend.order.value.
+spans_know_no_order_value() {
+    local trace
+    trace="$(fetch --fail --max-time 5 "$TINYOLLY_URL/api/traces?limit=500" | jq --raw-output '
+        [.[] | select(.root_span_url // "" | endswith("/process-order"))] | max_by(.span_count).trace_id')"
+    api "/api/traces/$trace" '
+        (.spans | length) > 0 and all(.spans[].attributes[].key; test("order|value|amount") | not)'
+}
+
 frontend_logs_arrive() { api "/api/logs?service=ebpf-frontend&limit=1000" 'length > 0'; }
 
 frontend_logs_carry_no_trace() {
@@ -143,6 +152,7 @@ main() {
     eventually "$LOG_DEADLINE_S" "logs of ebpf-frontend" frontend_logs_arrive
     now "logs of ebpf-frontend carry no trace id" frontend_logs_carry_no_trace
     eventually "$METRIC_DEADLINE_S" "${#FRONTEND_METRICS[@]} metrics of ebpf-frontend" frontend_metrics_arrive
+    now "no order's value in a span" spans_know_no_order_value
     now "no logs from ebpf-backend" backend_sends_no_logs
     now "no metrics from ebpf-backend" backend_sends_no_metrics
     now "nothing refused by tinyolly" nothing_was_refused
