@@ -210,3 +210,8 @@ impl Counts {
         assert_eq!(self.get("spans"), exported + left_out, "{}", self.line);
     }
 }
+
+/// A rule that selects who listens on a port.
+pub fn of_port(port: u16) -> String {
+    format!("open_ports: {port}")
+}

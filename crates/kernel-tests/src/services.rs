@@ -163,3 +163,11 @@ fn make_readable(dir: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("make a directory readable");
 }
+
+/// Python's HTTP server, which answers a request, or passes it on to a port in the manner named and answers with what
+/// came back.
+pub fn python_hop(port: u16, next: Option<(u16, &str)>) -> Service {
+    let next = next.map(|(port, manner)| [port.to_string(), manner.to_owned()]);
+    let arguments: Vec<&str> = next.iter().flatten().map(String::as_str).collect();
+    listening_script("hop.py", "127.0.0.1", port, &arguments).ready()
+}
