@@ -21,8 +21,9 @@ async function getJson(path) {
   return response.json();
 }
 
-/** The frontend's side of an order: its path, where a client's side has a whole URL. */
-const isOrder = (trace) => trace.service_name === 'ebpf-frontend' && trace.root_span_url === '/process-order';
+/** An order: it begins with the frontend's own traffic, a call of a whole URL, or with a request from elsewhere. */
+const isOrder = (trace) =>
+  trace.service_name === 'ebpf-frontend' && (trace.root_span_url ?? '').endsWith('/process-order');
 
 const steps = {
   async 'a /process-order trace is listed'({ page, found }) {
@@ -48,7 +49,8 @@ const steps = {
     await page.goto(`${base}/?tab=traces&traceId=${found.order.trace_id}`);
     const rows = page.locator('[role=treegrid] [role=row].item');
     await rows.first().waitFor();
-    await rows.filter({ hasText: 'ebpf-frontend' }).first().click();
+    // The server's side is below the client's, where there is one.
+    await rows.filter({ hasText: '/process-order' }).last().click();
     const row = page.locator('table[aria-label="Span attributes"] tr', { hasText: 'url.path' }).first();
     await row.waitFor();
     check((await row.innerText()).includes('/process-order'), `url.path: ${await row.innerText()}`);
