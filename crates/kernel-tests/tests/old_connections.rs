@@ -37,7 +37,7 @@ fn a_connection_older_than_the_agent_is_traced_from_its_next_request() {
     sink.wait_for_servers(20);
     drop(kept);
     agent.stop().assert_clean();
-    let mut paths: Vec<_> = sink.spans().iter().map(|span| span.path()).collect();
+    let mut paths: Vec<_> = sink.servers().iter().map(|span| span.path()).collect();
     paths.sort();
     let mut expected: Vec<_> =
         (0..5).flat_map(|number| (0..4).map(move |round| format!("/after/{number}/{round}"))).collect();
