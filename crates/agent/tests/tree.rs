@@ -425,7 +425,7 @@ fn a_request_that_goes_on_and_on_still_has_its_calls() {
     run.assert_link("client /call", "server /stream", "sole");
     run.assert_link("server /call", "client /call", "tcp_seq");
     let place = |named: &str| run.finished.iter().position(|it| name(&it.span) == named).unwrap();
-    assert!(place("client /call") < place("client /11") && place("client /9") < place("client /call"));
+    assert!(place("client /call") < place("client /4") && place("client /2") < place("client /call"));
     assert!(place("server /call") < place("client /call"));
 }
 

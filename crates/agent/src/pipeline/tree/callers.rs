@@ -64,11 +64,11 @@ impl Process {
     pub fn server_ended(&mut self, id: NodeId, end_ns: u64) {
         let Some(mut served) = self.open.remove(&id) else { return };
         served.end_ns = end_ns;
-        let before = self.ended.iter().rposition(|earlier| earlier.end_ns <= end_ns);
-        self.ended.insert(before.map_or(0, |last| last + 1), served);
-        if self.ended.len() > MOST_ENDED {
+        if self.ended.len() == MOST_ENDED {
             self.forget_first();
         }
+        let before = self.ended.iter().rposition(|earlier| earlier.end_ns <= end_ns);
+        self.ended.insert(before.map_or(0, |last| last + 1), served);
         if let Some(tid) = served.waited_by
             && let Some(waited) = self.by_thread.get_mut(&tid)
         {
@@ -119,7 +119,7 @@ impl Process {
     }
 
     fn ended_since(&self, at_ns: u64) -> impl Iterator<Item = &Served> {
-        self.ended.iter().rev().take_while(move |served| served.end_ns >= at_ns)
+        self.ended.range(self.ended.partition_point(|served| served.end_ns < at_ns)..)
     }
 
     /// Something may be served in this time that cannot be seen.

@@ -32,7 +32,9 @@ use wire::Wire;
 pub const GRACE_NS: u64 = 20_000_000;
 /// Longest time after its beginning that an exchange keeps those below it waiting for its end. Their place is then
 /// decided by what is known.
-pub const HOLD_AT_MOST_NS: u64 = 10_000_000_000;
+///
+/// Those that wait are told together in the end, and the exporter's queue has to take them.
+pub const HOLD_AT_MOST_NS: u64 = 3_000_000_000;
 /// Time after a request that could not be told for which its process may be busy with it.
 const BLIND_FOR_NS: u64 = 10_000_000_000;
 /// Most exchanges in the tree. Those beyond begin traces of their own.
@@ -88,6 +90,8 @@ pub struct Tree {
     strays: Vec<Placed>,
     ids: Ids,
     counts: LinkCounts,
+    /// All that happened before this is known.
+    known_ns: u64,
 }
 
 impl Tree {
@@ -118,25 +122,32 @@ impl Tree {
         match self.by_key.remove(&key) {
             Some(id) => self.complete(id, end_ns, spans),
             // It began when there was no room.
-            None => {
-                self.counts.expired += 1;
-                self.counts.roots += 1;
-                self.strays.push(Placed {
-                    tgid,
-                    spans,
-                    trace: Trace::begun(self.ids.trace(key), tgid),
-                    span_id: self.ids.span(key, role),
-                    parent_span_id: SpanId::INVALID,
-                    source: None,
-                });
-            }
+            None => self.stray(key, role, tgid, spans),
         }
     }
 
     /// A call that was over as soon as it is told: a connection that could not be made.
     pub fn instant(&mut self, opening: Opening, end_ns: u64, spans: ExchangeSpans) {
+        if self.nodes.len() >= MOST_NODES {
+            self.stray(opening.key, opening.role, opening.tgid, spans);
+            return;
+        }
         let id = self.insert(opening);
         self.complete(id, end_ns, spans);
+    }
+
+    /// Tells an exchange for which there was no room as the beginning of a trace.
+    fn stray(&mut self, key: Key, role: Role, tgid: u32, spans: ExchangeSpans) {
+        self.counts.expired += 1;
+        self.counts.roots += 1;
+        self.strays.push(Placed {
+            tgid,
+            spans,
+            trace: Trace::begun(self.ids.trace(key), tgid),
+            span_id: self.ids.span(key, role),
+            parent_span_id: SpanId::INVALID,
+            source: None,
+        });
     }
 
     /// An exchange gives no span: nothing can be its child.
@@ -181,6 +192,9 @@ impl Tree {
     /// taken in the order of time: first all of them, then come the spans.
     fn settle_all(&mut self, known_ns: u64, placed: &mut Vec<Placed>) {
         placed.append(&mut self.strays);
+        // What was known stays known, whatever clock said so.
+        self.known_ns = self.known_ns.max(known_ns);
+        let known_ns = self.known_ns;
         while let Some(id) = self.begun.next(known_ns) {
             self.ask_thread(id);
         }

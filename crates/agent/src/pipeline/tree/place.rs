@@ -15,7 +15,8 @@ impl Tree {
         let Some(node) = self.nodes.get(&call).filter(|node| node.parent == Parent::Undecided) else {
             return;
         };
-        let Opening { tgid, tid, start_ns, .. } = node.opening;
+        let Opening { tgid, tid, .. } = node.opening;
+        let start_ns = node.window().0;
         let Some(process) = self.processes.get(&tgid) else { return };
         if let Some(server) = process.served_by(tid, start_ns).filter(|id| self.nodes.contains_key(id)) {
             self.link_call(call, Some((server, Source::Thread)));
@@ -50,7 +51,9 @@ impl Tree {
     /// Decides the parent of an exchange that is over, or has been waited for long enough.
     pub(super) fn decide(&mut self, id: NodeId, known_ns: u64) {
         let Some(node) = self.nodes.get(&id).filter(|node| node.parent == Parent::Undecided) else { return };
-        let Opening { role, tgid, tid, start_ns, .. } = node.opening;
+        let Opening { role, tgid, tid, .. } = node.opening;
+        // The report of the send may be late; the server had the request then.
+        let start_ns = node.window().0;
         if role == Role::Client {
             // One that still goes on has been waited for long enough.
             let end_ns = node.end_ns.unwrap_or(known_ns);
