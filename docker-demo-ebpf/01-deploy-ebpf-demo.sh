@@ -9,6 +9,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/docker-lib.sh"
 COMPOSE_DIR="$DEMO_DIR"
 COMPOSE_PROJECT="$DEMO_PROJECT"
 COMPOSE_FILES=(docker-compose.yml)
+# compose itself does not notice when a mounted file changes.
+CONFIG_SUM="$(cksum <"$DEMO_DIR/agent.yaml")"
+export CONFIG_SUM
 SERVICES=(ebpf-backend ebpf-frontend)
 HEALTH_DEADLINE_S=60
 # One that was started just now may take a moment.

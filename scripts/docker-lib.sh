@@ -17,6 +17,8 @@ DEMO_IMAGES=(otel-ebpf-agent:latest ebpf-frontend:latest ebpf-backend:latest)
 export DOCKER_DIR DEMO_DIR CORE_PROJECT DEMO_PROJECT DEMO_IMAGES
 
 ENGINE_FLOOR="20.10"
+# Speaks no version of its protocol that compose v1 knows.
+ENGINE_WITHOUT_V1="29.0"
 COMPOSE_FLOOR="1.27"
 # From this version on Docker's command leaves BuildKit to a plugin.
 BUILDX_CLI_VERSION="23.0"
@@ -50,7 +52,7 @@ script_command() {
     elif [[ .. -ef $REPO_ROOT ]]; then
         printf '../%s/%s\n' "$(basename "$1")" "$2"
     else
-        printf '%s/%s\n' "$1" "$2"
+        printf '%q/%s\n' "$1" "$2"
     fi
 }
 
@@ -72,23 +74,25 @@ start_engine_advice() {
 
 # check_engine SCRIPT: that an engine answers which this can work with; SCRIPT is named together with --native.
 check_engine() {
-    local native="without Docker: $1 --native" answer
+    local native="" answer
+    if [[ "$(uname -s)" == Linux ]]; then native=", or go on without Docker: $1 --native"; fi
     have docker \
-        || die "there is no docker command; install Docker (https://docs.docker.com/engine/install/), or go on $native"
+        || die "there is no docker command; install Docker (https://docs.docker.com/engine/install/)$native"
     if ! answer="$(docker version 2>&1)"; then
         case "$answer" in
             *[Pp]odman*) ;;
             *[Pp]ermission\ denied*)
                 die "this user may not talk to Docker; sudo usermod -aG docker $(id -un), then log in again"
                 ;;
-            *[Cc]annot\ connect* | *"error during connect"*)
-                die "Docker does not run; $(start_engine_advice); or go on $native"
+            # The last is how clients from 29 on say it.
+            *[Cc]annot\ connect* | *"error during connect"* | *"ailed to connect to the docker API"*)
+                die "Docker does not run; $(start_engine_advice)$native"
                 ;;
-            *) die "Docker does not answer: $(tail -n 1 <<<"$answer")" ;;
+            *) die "Docker does not answer: $(tail -n 1 <<<"$answer")$native" ;;
         esac
     fi
     if [[ $answer == *[Pp]odman* ]]; then
-        die "this docker is podman, which is not supported; install Docker Engine, or go on $native"
+        die "this docker is podman, which is not supported; install Docker Engine$native"
     fi
     ENGINE_VERSION="$(docker version --format '{{.Server.Version}}')"
     version_ge "$ENGINE_VERSION" "$ENGINE_FLOOR" \
@@ -130,6 +134,9 @@ find_compose() {
     COMPOSE_VERSION="${found#v}"
     version_ge "$COMPOSE_VERSION" "$COMPOSE_FLOOR" \
         || die "docker-compose $COMPOSE_VERSION is older than $COMPOSE_FLOOR; instead install $(plugin_advice compose)"
+    if is_compose_v1 && version_ge "$ENGINE_VERSION" "$ENGINE_WITHOUT_V1"; then
+        die "Docker Engine $ENGINE_VERSION does not talk to docker-compose $COMPOSE_VERSION; install $(plugin_advice compose)"
+    fi
     # The Dockerfile uses cache mounts.
     export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 }
@@ -162,12 +169,20 @@ compose() {
     (cd "$COMPOSE_DIR" && "${COMPOSE[@]}" --project-name "$COMPOSE_PROJECT" "${files[@]}" "$@")
 }
 
+# A build asks the registry about its base each time, unless the image is in the engine's own store.
+keep_base_image() {
+    local base="${WALKTHROUGH_DEBIAN:-debian:bookworm-slim}"
+    docker image inspect "$base" >/dev/null 2>&1 || docker pull "$base" </dev/null \
+        || warn "$base cannot be pulled; the build tries by itself"
+}
+
 # build_images SERVICE...
 build_images() {
-    local hint=""
-    say "building $* (a few minutes the first time)"
+    local hint="; images from before are used with --no-build"
+    keep_base_image
+    say "building $* (the first time some ten minutes on two processors, then seconds)"
     compose build "$@" && return 0
-    has_buildx || hint="; where they name buildx, install $(plugin_advice buildx)"
+    has_buildx || hint+="; where they name buildx, install $(plugin_advice buildx)"
     die "the build failed; its messages are above$hint"
 }
 
