@@ -27,6 +27,15 @@ pub enum StartError {
         #[source]
         source: opentelemetry_otlp::ExporterBuildError,
     },
+    /// The endpoint is no address.
+    #[error("endpoint {endpoint} is no address")]
+    Endpoint {
+        /// The endpoint as configured.
+        endpoint: String,
+        /// What is wrong with it.
+        #[source]
+        source: tonic::transport::Error,
+    },
     /// A header that cannot be sent. The value is not shown.
     #[error("header {0} has a name or value that cannot be sent")]
     Header(String),

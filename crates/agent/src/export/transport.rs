@@ -8,6 +8,8 @@ use opentelemetry_otlp::{
     Compression, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 
+use tonic::transport::Endpoint;
+
 use crate::config::{OtlpProtocol, OtlpSettings};
 
 use super::pipeline::StartError;
@@ -15,6 +17,10 @@ use super::pipeline::StartError;
 /// Attempts the library makes by itself, before the worker's own back-off. They are what honours a delay that the
 /// collector asks for, by `RetryInfo` over gRPC or `Retry-After` over HTTP.
 const INNER_RETRIES: usize = 2;
+
+/// Longest wait for a connection. The timeout of an export does not end one: to an address that nobody has any more, such
+/// as that of a container made anew, the kernel tries for over two minutes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Builds the exporter. It connects when first used, so an absent collector is no error.
 ///
@@ -27,9 +33,14 @@ pub(super) fn build(settings: &OtlpSettings) -> Result<SpanExporter, StartError>
         .with_max_delay(Duration::from_secs(1));
     let exporter = match settings.protocol {
         OtlpProtocol::Grpc => {
+            let channel = Endpoint::from_shared(settings.endpoint.clone())
+                .map_err(|source| StartError::Endpoint { endpoint: settings.endpoint.clone(), source })?
+                .timeout(settings.timeout)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .connect_lazy();
             let mut builder = SpanExporter::builder()
                 .with_tonic()
-                .with_endpoint(&settings.endpoint)
+                .with_channel(channel)
                 .with_timeout(settings.timeout)
                 .with_metadata(metadata(&settings.headers)?)
                 .with_retry_policy(retries);
