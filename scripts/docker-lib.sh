@@ -18,7 +18,7 @@ export DOCKER_DIR DEMO_DIR CORE_PROJECT DEMO_PROJECT DEMO_IMAGES
 
 ENGINE_FLOOR="20.10"
 # Speaks no version of its protocol that compose v1 knows.
-ENGINE_WITHOUT_V1="29.0"
+ENGINE_REFUSES_V1="29.0"
 COMPOSE_FLOOR="1.27"
 # From this version on Docker's command leaves BuildKit to a plugin.
 BUILDX_CLI_VERSION="23.0"
@@ -134,7 +134,7 @@ find_compose() {
     COMPOSE_VERSION="${found#v}"
     version_ge "$COMPOSE_VERSION" "$COMPOSE_FLOOR" \
         || die "docker-compose $COMPOSE_VERSION is older than $COMPOSE_FLOOR; instead install $(plugin_advice compose)"
-    if is_compose_v1 && version_ge "$ENGINE_VERSION" "$ENGINE_WITHOUT_V1"; then
+    if is_compose_v1 && version_ge "$ENGINE_VERSION" "$ENGINE_REFUSES_V1"; then
         die "Docker Engine $ENGINE_VERSION does not talk to docker-compose $COMPOSE_VERSION; install $(plugin_advice compose)"
     fi
     # The Dockerfile uses cache mounts.
