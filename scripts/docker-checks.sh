@@ -9,7 +9,7 @@ PORTS=(5005 4317 4318 5001 5004)
 # Image and container of each; megabytes as Docker counts them.
 declare -A IMAGE_LIMITS_MB=(["tinyolly"]=40 ["otel-ebpf-agent"]=40 ["ebpf-frontend"]=20 ["ebpf-backend"]=20)
 CAPABILITIES="BPF DAC_READ_SEARCH PERFMON SYS_PTRACE"
-TRACE_DEADLINE_S=30
+TRACE_DEADLINE_S=60
 # About three hundred requests a second for ten seconds: each is worked on for some thirty milliseconds.
 LOAD_SENDERS=16
 LOAD_REQUESTS=180
