@@ -27,7 +27,7 @@ STOP="$REPO_ROOT/docker/02-stop-core.sh"
 DEPLOY="$REPO_ROOT/docker-demo-ebpf/01-deploy-ebpf-demo.sh"
 CLEANUP="$REPO_ROOT/docker-demo-ebpf/02-cleanup.sh"
 
-# With nothing built yet it is twelve minutes on two cores.
+# With nothing built yet both take some twenty minutes on two cores.
 BUILD_DEADLINE_S=2400
 SCRIPT_DEADLINE_S=300
 # What the README promises, counted from the second banner.
