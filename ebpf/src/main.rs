@@ -13,6 +13,7 @@ mod filter;
 mod kernel;
 mod maps;
 mod probes;
+mod runtime;
 
 #[cfg(not(test))]
 #[panic_handler]

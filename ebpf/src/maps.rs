@@ -4,7 +4,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use otel_ebpf_events::{ConnState, DataEvent, KernelDrop, KernelOffsets, PAYLOAD_MAX, TAIL_MAX, TapConfig};
+use otel_ebpf_events::{
+    ConnState, DataEvent, KernelDrop, KernelOffsets, PAYLOAD_MAX, TAIL_MAX, TapConfig, TaskLayout,
+};
 
 /// Kernel field offsets. Written by the loader before load; never after.
 #[unsafe(no_mangle)]
@@ -24,9 +26,9 @@ pub static OFFSETS: KernelOffsets = KernelOffsets {
     rcv_nxt: 0,
     task_pid: 0,
     task_tgid: 0,
+    task_fsbase: 0,
     skb_len: 0,
     recvmsg_ret_arg: 0,
-    _pad: 0,
 };
 
 /// Settings of the tap. Written by the loader before load; never after.
@@ -57,6 +59,11 @@ pub static RULE_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(65536, 1);
 /// entry that outlives its process costs one look-up per arrival there, nothing else. LRU, because nobody deletes.
 #[map]
 pub static SERVED_PORTS: LruHashMap<u16, u8> = LruHashMap::with_max_entries(4096, 0);
+
+/// How tasks lie in the memory of a process, by tgid: those whose runtime is known. Written by user space when it has
+/// looked at the program, deleted by it when the process ends. As many as there may be processes.
+#[map]
+pub static TASK_LAYOUTS: HashMap<u32, TaskLayout> = HashMap::with_max_entries(8192, 0);
 
 /// Connections by socket cookie. Written by the tap and at arrival; user space sets `ignored`; deleted when the
 /// socket closes. LRU because a socket may outlive every target; an evicted live connection starts anew at its next

@@ -36,6 +36,7 @@ impl reader::Handler for Recorder {
                 size_of::<otel_ebpf_events::DataEvent>() + head.len() + tail.len()
             }
             Ok(Event::Socket(_)) => size_of::<otel_ebpf_events::SocketEvent>(),
+            Ok(Event::Task(_)) => size_of::<otel_ebpf_events::TaskEvent>(),
             Ok(Event::Process(_)) | Err(_) => return,
         };
         let written = self

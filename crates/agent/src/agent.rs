@@ -175,6 +175,7 @@ impl reader::Handler for Work {
             }
             Ok(Event::Socket(event)) => self.pipeline.socket(&event),
             Ok(Event::Process(event)) => self.targets.process(&event),
+            Ok(Event::Task(event)) => self.pipeline.task(&event),
             Err(error) => {
                 self.pipeline.counters_mut().undecodable += 1;
                 debug!(%error, "undecodable record");

@@ -17,4 +17,5 @@ pub mod export;
 pub mod health;
 pub mod pipeline;
 pub mod probes;
+pub mod runtime;
 pub mod semconv;

@@ -43,6 +43,7 @@ fn time_of(event: &Event<'_>) -> u64 {
             event.header.ktime_ns.min(if event.since_ns == 0 { u64::MAX } else { event.since_ns })
         }
         Event::Process(event) => event.header.ktime_ns,
+        Event::Task(event) => event.header.ktime_ns,
     }
 }
 
@@ -61,6 +62,7 @@ fn replay(records: &[Vec<u8>]) -> (Vec<Finished>, Counters) {
                 last_ns = event.header.ktime_ns;
                 pipeline.socket(event);
             }
+            Event::Task(event) => pipeline.task(event),
             Event::Process(_) => {}
         }
         pipeline.tick(last_ns);

@@ -37,13 +37,13 @@ pub struct KernelOffsets {
     pub task_pid: u32,
     /// `task_struct.tgid`.
     pub task_tgid: u32,
+    /// `task_struct.thread.fsbase`: where a thread's thread-local block ends on x86-64; 0 elsewhere.
+    pub task_fsbase: u32,
     /// `sk_buff.len`.
     pub skb_len: u32,
     /// Number of `tcp_recvmsg`'s parameters, behind which its return value stands: six up to 5.18, then five, and four
     /// on the newest kernels.
     pub recvmsg_ret_arg: u32,
-    /// Zero.
-    pub _pad: u32,
 }
 
 /// Settings of the tap.

@@ -20,11 +20,13 @@ pub enum KernelDrop {
     PayloadFault = 6,
     /// A socket pointer could not be turned into a `tcp_sock`.
     NotTcpSock = 7,
+    /// The ring buffer was full: an event of tasks is missing.
+    TaskRingFull = 8,
 }
 
 impl KernelDrop {
     /// Every cause, in index order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DataRingFull,
         Self::SocketRingFull,
         Self::ProcessRingFull,
@@ -33,6 +35,7 @@ impl KernelDrop {
         Self::ConnectsFull,
         Self::PayloadFault,
         Self::NotTcpSock,
+        Self::TaskRingFull,
     ];
 
     /// Name as it appears in logs and metrics.
@@ -46,6 +49,7 @@ impl KernelDrop {
             Self::ConnectsFull => "connects_full",
             Self::PayloadFault => "payload_fault",
             Self::NotTcpSock => "not_tcp_sock",
+            Self::TaskRingFull => "task_ring_full",
         }
     }
 }

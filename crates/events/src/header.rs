@@ -1,7 +1,7 @@
 //! What every event starts with.
 
 /// Version of the layout of all events; raised whenever a field moves, so that a stale object is refused.
-pub const EVENT_VERSION: u8 = 3;
+pub const EVENT_VERSION: u8 = 4;
 
 /// Values of [`EventHeader::kind`].
 pub mod kind {
@@ -11,6 +11,8 @@ pub mod kind {
     pub const SOCKET: u8 = 2;
     /// A [`crate::ProcessEvent`].
     pub const PROCESS: u8 = 3;
+    /// A [`crate::TaskEvent`].
+    pub const TASK: u8 = 4;
 }
 
 /// First bytes of every event.

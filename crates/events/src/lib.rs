@@ -15,6 +15,7 @@ pub mod drops;
 pub mod header;
 pub mod process;
 pub mod socket;
+pub mod task;
 #[cfg(feature = "user")]
 pub mod user;
 
@@ -25,3 +26,4 @@ pub use drops::KernelDrop;
 pub use header::{EVENT_VERSION, EventHeader, kind};
 pub use process::ProcessEvent;
 pub use socket::SocketEvent;
+pub use task::{TaskEvent, TaskLayout};

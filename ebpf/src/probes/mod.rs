@@ -4,3 +4,4 @@ mod arrival;
 mod process;
 mod socket_state;
 mod tap;
+mod task;

@@ -25,6 +25,7 @@ use crate::{
     filter::Caller,
     kernel::{head_max, offset, sock::Sock},
     maps::{CONNS, SCRATCH},
+    runtime::current_task,
 };
 
 /// Receive flags (include/linux/socket.h): urgent data and the error queue are no part of the stream, a peek
@@ -176,6 +177,7 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8, slot:
         state.head_left = head_max();
     }
     state.head_left = state.head_left.saturating_sub(captured.head);
+    let task = current_task(caller.tgid);
 
     // SAFETY: as above.
     unsafe {
@@ -183,6 +185,8 @@ fn report(sk: Sock, caller: Caller, total: u32, flags: i32, direction: u8, slot:
             header: header(kind::DATA, caller),
             conn: sk.conn_key(cookie),
             arrival_ns,
+            task: task.id,
+            task_parent: task.parent,
             seq,
             other_seq,
             total_bytes: total,

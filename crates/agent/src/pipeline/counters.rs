@@ -17,6 +17,8 @@ pub struct Counters {
     pub operations_without_payload: u64,
     /// Operations of processes that are no targets, or had ended before it was known whether they are.
     pub operations_not_traced: u64,
+    /// Tasks that woke or made another.
+    pub task_events: u64,
     /// Requests whose beginning was seen.
     pub seen: u64,
     /// Requests that were told from beginning to end: each became a span, but for those counted as `ignored`.

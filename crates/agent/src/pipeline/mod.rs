@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::SpanData;
 use otel_ebpf_events::{
-    ConnKey, DataEvent, SocketEvent,
+    ConnKey, DataEvent, SocketEvent, TaskEvent,
     data::{capture, direction},
     socket::what,
 };
@@ -58,6 +58,10 @@ pub struct Meta {
     pub other_seq: u32,
     /// The thread was ready to wait for it.
     pub blocking: bool,
+    /// Task that the thread ran; 0 for none.
+    pub task: u64,
+    /// The task that made it; 0 where not known.
+    pub task_parent: u64,
 }
 
 /// A finished span and the process it belongs to.
@@ -210,6 +214,12 @@ impl Pipeline {
             self.ignorable.push(cookie);
         }
         self.settle(cookie, 0);
+    }
+
+    /// A task woke or made another.
+    pub fn task(&mut self, event: &TaskEvent) {
+        self.counters.task_events += 1;
+        self.saw(event.header.ktime_ns);
     }
 
     /// A connection changed its state.
@@ -484,6 +494,8 @@ fn feed(
             seq: event.seq,
             other_seq: event.other_seq,
             blocking: event.blocking != 0,
+            task: event.task,
+            task_parent: event.task_parent,
         },
     };
     engine.feed(op, outcomes);

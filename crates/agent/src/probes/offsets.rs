@@ -74,9 +74,9 @@ pub fn resolve(path: &Path) -> Result<KernelTypes, OffsetError> {
         rcv_nxt: field("tcp_sock", "rcv_nxt")?,
         task_pid: field("task_struct", "pid")?,
         task_tgid: field("task_struct", "tgid")?,
+        task_fsbase: fs_base(&btf),
         skb_len: field("sk_buff", "len")?,
         recvmsg_ret_arg: recvmsg_parameters(&btf)?,
-        _pad: 0,
     };
     let tracepoints = OPTIONAL_TRACEPOINTS
         .into_iter()
@@ -101,6 +101,14 @@ fn field_offset(btf: &Btf, structure: &str, field: &str) -> Result<u32, OffsetEr
         .next()
         .map(|bits| bits / 8)
         .ok_or_else(missing)
+}
+
+/// Byte offset of a thread's `fs` base in `task_struct` (`thread_struct`, arch/x86/include/asm/processor.h); 0 on other
+/// architectures, where no task is looked for.
+fn fs_base(btf: &Btf) -> u32 {
+    let both = field_offset(btf, "task_struct", "thread")
+        .and_then(|thread| field_offset(btf, "thread_struct", "fsbase").map(|fs_base| thread + fs_base));
+    both.unwrap_or(0)
 }
 
 /// Depth of anonymous members that is looked into; `sock_common` needs three.

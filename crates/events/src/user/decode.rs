@@ -3,8 +3,8 @@
 use bytemuck::AnyBitPattern;
 
 use crate::{
-    DataEvent, EVENT_VERSION, EventHeader, PAYLOAD_MAX, ProcessEvent, SocketEvent, TAIL_MAX, data, kind,
-    process, socket,
+    DataEvent, EVENT_VERSION, EventHeader, PAYLOAD_MAX, ProcessEvent, SocketEvent, TAIL_MAX, TaskEvent, data,
+    kind, process, socket, task,
 };
 
 /// A decoded event; payloads borrow from the record.
@@ -23,6 +23,8 @@ pub enum Event<'a> {
     Socket(SocketEvent),
     /// A process changed.
     Process(ProcessEvent),
+    /// A task did something to another.
+    Task(TaskEvent),
 }
 
 /// Why a record is no event.
@@ -75,6 +77,11 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, DecodeError> {
             let event: ProcessEvent = prefix(record, kind::PROCESS)?;
             within(kind::PROCESS, "what", event.what, process::what::EXEC..=process::what::LISTEN)?;
             Ok(Event::Process(event))
+        }
+        kind::TASK => {
+            let event: TaskEvent = prefix(record, kind::TASK)?;
+            within(kind::TASK, "what", event.what, task::what::WAKE..=task::what::SPAWN)?;
+            Ok(Event::Task(event))
         }
         other => Err(DecodeError::Kind(other)),
     }
@@ -181,7 +188,7 @@ mod tests {
 
         #[test]
         fn any_bytes_behind_a_valid_header_decode_without_panic(
-            which in 0u8..5, bytes in proptest::collection::vec(any::<u8>(), 24..400)
+            which in 0u8..6, bytes in proptest::collection::vec(any::<u8>(), 24..400)
         ) {
             let mut bytes = bytes;
             bytes[16] = which;

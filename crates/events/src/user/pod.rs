@@ -1,6 +1,6 @@
 //! Types that may be map values or globals.
 
-use crate::{ConnState, KernelOffsets, TapConfig};
+use crate::{ConnState, KernelOffsets, TapConfig, TaskLayout};
 
 // SAFETY: `bytemuck::Pod` is derived for each, which proves at compile time that it is `repr(C)`, has no padding and
 // accepts every bit pattern.
@@ -9,3 +9,5 @@ unsafe impl aya::Pod for KernelOffsets {}
 unsafe impl aya::Pod for TapConfig {}
 // SAFETY: as above.
 unsafe impl aya::Pod for ConnState {}
+// SAFETY: as above.
+unsafe impl aya::Pod for TaskLayout {}

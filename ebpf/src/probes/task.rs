@@ -1,0 +1,87 @@
+//! One task wakes or makes another.
+//!
+//! Uprobes, at places that user space finds in the program's file, where the registers named here still hold what the
+//! function was given. Emit `TaskEvent`; nothing where no task is at work, as when the driver of timers and sockets wakes.
+
+use aya_ebpf::{EbpfContext as _, macros::uprobe, programs::ProbeContext};
+use otel_ebpf_events::{
+    KernelDrop, TaskEvent, kind,
+    task::{runtime, what},
+};
+
+use crate::{
+    emit::{header, send_event},
+    filter::Caller,
+    runtime::{TaskName, current_task_by, goroutine, layout_of, tokio_task},
+};
+
+/// Offsets in `struct pt_regs` (arch/x86/include/asm/ptrace.h).
+#[cfg(bpf_target_arch = "x86_64")]
+mod register {
+    pub const R14: usize = 8;
+    pub const RAX: usize = 80;
+    pub const RSI: usize = 104;
+    pub const RDI: usize = 112;
+}
+
+/// tokio wakes a task: `wake_by_val` and `wake_by_ref` (tokio/src/runtime/task/waker.rs), its header in `rdi`.
+#[uprobe]
+fn tokio_wake(ctx: ProbeContext) -> u32 {
+    tokio(&ctx, register::RDI, what::WAKE)
+}
+
+/// tokio takes up a new task: `bind_inner` (tokio/src/runtime/task/list.rs), its header in `rsi`.
+#[uprobe]
+fn tokio_spawn(ctx: ProbeContext) -> u32 {
+    tokio(&ctx, register::RSI, what::SPAWN)
+}
+
+/// Go lets a goroutine run again: `runtime.goready` (src/runtime/proc.go), its `g` in `rax`, the current one in `r14`.
+#[uprobe]
+fn go_ready(ctx: ProbeContext) -> u32 {
+    let caller = Caller::current();
+    let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::GO) else {
+        return 0;
+    };
+    let from = goroutine(register(&ctx, register::R14), &layout);
+    let to = goroutine(register(&ctx, register::RAX), &layout);
+    tell(caller, from, to, what::WAKE);
+    0
+}
+
+#[inline(always)]
+fn tokio(ctx: &ProbeContext, header: usize, what: u8) -> u32 {
+    let caller = Caller::current();
+    let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::TOKIO) else {
+        return 0;
+    };
+    let from = current_task_by(&layout);
+    if from.id != 0 {
+        tell(caller, from, tokio_task(register(ctx, header), &layout), what);
+    }
+    0
+}
+
+#[inline(always)]
+fn tell(caller: Caller, from: TaskName, to: TaskName, what: u8) {
+    if from.id == 0 || to.id == 0 || from.id == to.id {
+        return;
+    }
+    let event = TaskEvent {
+        header: header(kind::TASK, caller),
+        from: from.id,
+        from_parent: from.parent,
+        to: to.id,
+        to_parent: to.parent,
+        what,
+        _pad: [0; 7],
+    };
+    send_event(&event, KernelDrop::TaskRingFull);
+}
+
+/// A register of the probed thread.
+#[inline(always)]
+fn register(ctx: &ProbeContext, offset: usize) -> u64 {
+    // SAFETY: the context is a `struct pt_regs`; the verifier checks the offset.
+    unsafe { core::ptr::read_volatile(ctx.as_ptr().cast::<u8>().add(offset).cast::<u64>()) }
+}
