@@ -15,6 +15,9 @@ pub use opentelemetry_semantic_conventions::attribute::{
 pub const EBPF_START_SOURCE: &str = "ebpf.start.source";
 /// True where the end of the response was inferred, not seen.
 pub const EBPF_END_ESTIMATED: &str = "ebpf.end.estimated";
-/// Evidence for a span's parent: `header`, `tcp_seq`, `thread` or `sole`. A span without it begins a trace, or is part
+/// Names a request whose other end this agent did not see, as an agent that sees it would: TCP sequence number of the
+/// request's first byte and of the response's, eight lower-case hexadecimal digits each.
+pub const EBPF_LINK_ID: &str = "ebpf.link.id";
+/// Evidence for a span's parent: `header`, `tcp_seq`, `task`, `thread` or `sole`. A span without it begins a trace, or is part
 /// of its parent.
 pub const EBPF_LINK_SOURCE: &str = "ebpf.link.source";

@@ -421,7 +421,7 @@ impl Pipeline {
     /// when it comes.
     fn tell_placed(&mut self) {
         for placed in self.placed.drain(..) {
-            let Placed { tgid, spans, trace, span_id, parent_span_id, source } = placed;
+            let Placed { tgid, spans, trace, span_id, parent_span_id, source, link_id } = placed;
             let ExchangeSpans { mut main, children } = spans;
             self.counters.spans += 1 + children.len() as u64;
             for (ordinal, child) in children.into_iter().enumerate() {
@@ -437,6 +437,10 @@ impl Pipeline {
             }
             if let Some(source) = source {
                 main.attributes.push(KeyValue::new(semconv::EBPF_LINK_SOURCE, source.as_str()));
+            }
+            if let Some((request, response)) = link_id {
+                main.attributes
+                    .push(KeyValue::new(semconv::EBPF_LINK_ID, format!("{request:08x}{response:08x}")));
             }
             let identity = Identity {
                 trace_id: trace.id,

@@ -70,6 +70,9 @@ pub struct Placed {
     pub parent_span_id: SpanId,
     /// Evidence for the parent.
     pub source: Option<Source>,
+    /// Sequence numbers of the first bytes of request and response, where the other end was not seen here: an agent that
+    /// sees it names the same.
+    pub link_id: Option<(u32, u32)>,
 }
 
 /// Exchanges that are open, or over and without a place yet.
@@ -147,6 +150,7 @@ impl Tree {
             span_id: self.ids.span(key, role),
             parent_span_id: SpanId::INVALID,
             source: None,
+            link_id: None,
         });
     }
 
@@ -269,6 +273,7 @@ impl Tree {
         node.parent = Parent::Node(parent, source);
         if let Some(parent) = self.nodes.get_mut(&parent) {
             parent.children += 1;
+            parent.has_server |= source == Source::TcpSeq;
         }
         self.bound_start_of_caller(child);
     }

@@ -138,6 +138,8 @@ pub struct Node {
     pub began_by_ns: u64,
     /// It was told.
     pub is_told: bool,
+    /// It is a call whose server end was seen.
+    pub has_server: bool,
 }
 
 impl Node {
@@ -153,7 +155,17 @@ impl Node {
             trace: None,
             began_by_ns: u64::MAX,
             is_told: false,
+            has_server: false,
         }
+    }
+
+    /// Sequence numbers of the first bytes of request and response, where the other end was not seen.
+    pub fn link_id(&self) -> Option<(u32, u32)> {
+        let is_alone = match self.opening.role {
+            Role::Client => !self.has_server,
+            Role::Server => !matches!(self.parent, Parent::Node(_, Source::TcpSeq)),
+        };
+        self.opening.answer_seq.filter(|_| is_alone).map(|answer_seq| (self.opening.key.seq, answer_seq))
     }
 
     /// Until when others wait for its end.

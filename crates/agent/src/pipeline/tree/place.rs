@@ -153,9 +153,9 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         // What comes later is held to what was told.
         node.opening.start_ns = spans.main.start_ns;
-        let (tgid, span_id) = (node.opening.tgid, node.span_id);
+        let (tgid, span_id, link_id) = (node.opening.tgid, node.span_id, node.link_id());
         node.is_told = true;
-        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, source });
+        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, source, link_id });
         self.release(id);
     }
 }
