@@ -38,7 +38,7 @@ use order::Order;
 use route::Router;
 pub use sampler::{RootDecision, samples};
 use span::Identity;
-use tree::{Key, Opening, Placed, Tree};
+use tree::{Key, Moved, NodeId, Opening, Placed, Tree};
 pub use tree::{LinkCounts, Sampled};
 
 use crate::{config::HttpSettings, semconv};
@@ -82,6 +82,12 @@ struct Tracked {
     order: Order,
     /// Process of the latest operation.
     tgid: u32,
+    /// Task of the latest operation; 0 for none.
+    task: u64,
+    /// The request that was opened last.
+    opened: Option<NodeId>,
+    /// What tasks did since the tree was last told.
+    moved: Vec<Moved>,
 }
 
 /// A response without a visible end is taken as ended after this quiet time.
@@ -202,11 +208,18 @@ impl Pipeline {
             conn: event.conn,
             order: Order::default(),
             tgid: event.header.tgid,
+            task: event.task,
+            opened: None,
+            moved: Vec::new(),
         });
         tracked.tgid = event.header.tgid;
-        let Tracked { engine, order, .. } = tracked;
+        tracked.task = event.task;
+        let Tracked { engine, order, moved, .. } = tracked;
         let outcomes = &mut self.outcomes;
-        order.put(event, head, tail, |event, head, tail| feed(engine, event, head, tail, outcomes));
+        order.put(event, head, tail, |event, head, tail| {
+            moved.extend(moved_by_task(event));
+            feed(engine, event, head, tail, outcomes);
+        });
         if order.is_waiting() {
             self.waiting.insert(cookie);
         }
@@ -220,6 +233,7 @@ impl Pipeline {
     pub fn task(&mut self, event: &TaskEvent) {
         self.counters.task_events += 1;
         self.saw(event.header.ktime_ns);
+        self.tree.task(event);
     }
 
     /// A connection changed its state.
@@ -238,6 +252,7 @@ impl Pipeline {
                     blocking: false,
                     start_ns: event.since_ns,
                     answer_seq: None,
+                    tasks: [0; 2],
                     header: None,
                 };
                 self.tree.instant(opening, now_ns, ExchangeSpans::alone(connect_span::tell(event)));
@@ -331,9 +346,12 @@ impl Pipeline {
 
     /// Passes on what waits for a send that does not come.
     fn release(&mut self, cookie: u64) {
-        if let Some(Tracked { engine, order, .. }) = self.connections.get_mut(&cookie) {
+        if let Some(Tracked { engine, order, moved, .. }) = self.connections.get_mut(&cookie) {
             let outcomes = &mut self.outcomes;
-            order.release(|event, head, tail| feed(engine, event, head, tail, outcomes));
+            order.release(|event, head, tail| {
+                moved.extend(moved_by_task(event));
+                feed(engine, event, head, tail, outcomes);
+            });
             self.settle(cookie, 0);
         }
     }
@@ -355,18 +373,23 @@ impl Pipeline {
 
     /// Turns what the engine of a connection said into spans and counts. `errno` is what the end of the connection left.
     fn settle(&mut self, cookie: u64, errno: u32) {
-        if self.outcomes.is_empty() {
-            return;
-        }
         let Some(tracked) = self.connections.get(&cookie) else {
             self.outcomes.clear();
             return;
         };
-        let (conn, tgid, role) = (tracked.conn, tracked.tgid, tracked.engine.role());
+        if self.outcomes.is_empty() && tracked.moved.is_empty() {
+            return;
+        }
+        let (conn, tgid, role, task) = (tracked.conn, tracked.tgid, tracked.engine.role(), tracked.task);
         let mut outcomes = std::mem::take(&mut self.outcomes);
         for outcome in outcomes.drain(..) {
             match outcome {
-                Outcome::Opened(opened) => self.tree.open(opening(cookie, &opened)),
+                Outcome::Opened(opened) => {
+                    let id = self.tree.open(opening(cookie, task, &opened));
+                    if let Some(tracked) = self.connections.get_mut(&cookie) {
+                        tracked.opened = id;
+                    }
+                }
                 Outcome::Dropped { cause, request_seq } => {
                     self.counters.drop_request(cause.as_str());
                     match request_seq {
@@ -381,6 +404,11 @@ impl Pipeline {
             }
         }
         self.outcomes = outcomes;
+        if let Some(tracked) = self.connections.get_mut(&cookie) {
+            for moved in tracked.moved.drain(..).filter(|_| role == Some(Role::Client)) {
+                self.tree.moved(&moved, tracked.opened);
+            }
+        }
     }
 
     fn exchange(&mut self, exchange: &Exchange<Meta>, conn: &ConnKey, errno: u32) {
@@ -460,8 +488,8 @@ fn was_given_up(exchange: &Exchange<Meta>) -> bool {
     matches!(exchange.outcome, ExchangeEnd::NoResponse | ExchangeEnd::Reset | ExchangeEnd::ResponseCutShort)
 }
 
-/// What the tree has to know of a request that begins.
-fn opening(cookie: u64, opened: &Opened<Meta>) -> Opening {
+/// What the tree has to know of a request that begins; `task` moved the last byte of its head.
+fn opening(cookie: u64, task: u64, opened: &Opened<Meta>) -> Opening {
     let meta = &opened.request_meta;
     let carried = opened.traceparent.as_deref();
     Opening {
@@ -472,8 +500,21 @@ fn opening(cookie: u64, opened: &Opened<Meta>) -> Opening {
         blocking: meta.blocking,
         start_ns: opened.request_start_ns,
         answer_seq: Some(meta.other_seq),
+        tasks: [meta.task, task],
         header: carried.and_then(|parent| trace_context::read(parent, opened.tracestate.as_deref())),
     }
+}
+
+/// What the tree has to know of an operation that a task did.
+fn moved_by_task(event: &DataEvent) -> Option<Moved> {
+    (event.task != 0).then_some(Moved {
+        tgid: event.header.tgid,
+        task: event.task,
+        task_parent: event.task_parent,
+        cookie: event.conn.cookie,
+        at_ns: event.header.ktime_ns,
+        is_answer: event.direction == direction::RECEIVE,
+    })
 }
 
 /// Gives one operation to an engine.

@@ -3,12 +3,15 @@
 //! Nothing here depends on the order in which requests are told, as long as what is asked lies behind what is still to
 //! be told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{HOLD_AT_MOST_NS, node::NodeId};
+use super::{HOLD_AT_MOST_NS, node::NodeId, tasks::Tasks};
 
 /// Most requests that are remembered when they are over: those of the grace at 100,000 a second, and more.
 const MOST_ENDED: usize = 4096;
+
+/// Time between two looks for tasks whose requests are over.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 
 /// What the requests open during a call tell about its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct Process {
     waiting_threads: HashMap<u32, u64>,
     /// Time in which something may be served that cannot be seen.
     blind_ns: (u64, u64),
+    /// Its tasks, where it has a runtime whose tasks can be followed.
+    pub tasks: Tasks,
+    /// When requests that are over were last looked for.
+    swept_ns: u64,
 }
 
 /// A request that a process serves.
@@ -48,12 +55,19 @@ pub struct Served {
     pub end_ns: u64,
     /// Thread that waited for it, as one does that serves one request at a time.
     pub waited_by: Option<u32>,
+    /// Tasks that read its head; 0 for none.
+    pub tasks: [u64; 2],
 }
 
 impl Process {
     /// A request was read.
     pub fn server_started(&mut self, served: Served) {
         self.open.insert(served.id, served);
+        let [first, last] = served.tasks;
+        self.tasks.serves(first, served.id, served.start_ns);
+        if last != first {
+            self.tasks.serves(last, served.id, served.start_ns);
+        }
         if let Some(tid) = served.waited_by {
             self.waiting_threads.insert(tid, served.start_ns);
             self.by_thread.entry(tid).or_default().push(served.id);
@@ -64,6 +78,7 @@ impl Process {
     pub fn server_ended(&mut self, id: NodeId, end_ns: u64) {
         let Some(mut served) = self.open.remove(&id) else { return };
         served.end_ns = end_ns;
+        self.tasks.served(served.tasks, id, end_ns);
         if self.ended.len() == MOST_ENDED {
             self.forget_first();
         }
@@ -144,7 +159,14 @@ impl Process {
         if self.waiting_threads.len() > MOST_ENDED {
             self.waiting_threads.retain(|_, since_ns| since_ns.saturating_add(HOLD_AT_MOST_NS) > known_ns);
         }
-        self.open.is_empty() && self.ended.is_empty() && self.blind_ns.1 <= known_ns
+        if known_ns >= self.swept_ns.saturating_add(SWEEP_EVERY_NS) {
+            self.swept_ns = known_ns;
+            let (open, ended) = (&self.open, &self.ended);
+            let ended: HashSet<NodeId> = ended.iter().map(|served| served.id).collect();
+            self.tasks.forget_served(known_ns, |id| open.contains_key(&id) || ended.contains(&id));
+        }
+        let has_no_tasks = self.tasks.is_idle(known_ns);
+        self.open.is_empty() && self.ended.is_empty() && self.blind_ns.1 <= known_ns && has_no_tasks
     }
 
     fn forget_first(&mut self) {

@@ -11,6 +11,7 @@ mod callers;
 mod ids;
 mod node;
 mod place;
+mod tasks;
 mod waiting;
 mod wire;
 
@@ -22,9 +23,11 @@ use otel_ebpf_protocols::http1::Role;
 use super::http_span::ExchangeSpans;
 use callers::{Process, Served};
 use ids::Ids;
-pub use node::{Key, Opening, Sampled, Source, Trace};
-use node::{Node, NodeId, Parent};
-use waiting::{Agenda, Waiting};
+pub use node::{Key, NodeId, Opening, Sampled, Source, Trace};
+use node::{Node, Parent};
+use otel_ebpf_events::{TaskEvent, task::what};
+use tasks::{LATE_NS, late_ns};
+use waiting::{Agenda, Answer, Answered, Waiting};
 use wire::Wire;
 
 /// How far the events of different processors may be out of order: what happened before this is known in full. The tap
@@ -75,6 +78,23 @@ pub struct Placed {
     pub link_id: Option<(u32, u32)>,
 }
 
+/// A task sent part of a request, or received part of a response.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// Process.
+    pub tgid: u32,
+    /// Task.
+    pub task: u64,
+    /// The task that made it; 0 where not known.
+    pub task_parent: u64,
+    /// Connection.
+    pub cookie: u64,
+    /// When, `CLOCK_MONOTONIC` ns.
+    pub at_ns: u64,
+    /// Whether it received.
+    pub is_answer: bool,
+}
+
 /// Exchanges that are open, or over and without a place yet.
 #[derive(Default)]
 pub struct Tree {
@@ -83,8 +103,10 @@ pub struct Tree {
     by_key: HashMap<Key, NodeId>,
     wire: Wire,
     processes: HashMap<u32, Process>,
-    /// Calls by their beginning, until the threads that made them are looked at.
+    /// Calls by their beginning, until the tasks and threads that made them are looked at.
     begun: Agenda,
+    /// Calls by when part of the response was received, until the tasks that were woken then are looked at.
+    answered: Answered,
     /// Exchanges that are over, by their end, until the grace has passed.
     over: Agenda,
     /// Exchanges that are over and wait until one above them is.
@@ -108,16 +130,52 @@ impl Tree {
         self.nodes.len()
     }
 
-    /// A request begins.
-    pub fn open(&mut self, opening: Opening) {
+    /// A request begins; returns its name, where there is room for it.
+    pub fn open(&mut self, opening: Opening) -> Option<NodeId> {
         if self.nodes.len() >= MOST_NODES {
             if opening.role == Role::Server {
                 self.blind(opening.tgid, opening.start_ns, opening.start_ns);
             }
-            return;
+            return None;
         }
         let id = self.insert(opening);
         self.by_key.insert(self.nodes[&id].opening.key, id);
+        Some(id)
+    }
+
+    /// A task woke or made another.
+    pub fn task(&mut self, event: &TaskEvent) {
+        let &TaskEvent { header, from, from_parent, to, to_parent, what, .. } = event;
+        let tasks = &mut self.process(header.tgid).tasks;
+        tasks.saw(from, from_parent, header.ktime_ns);
+        tasks.saw(to, to_parent, header.ktime_ns);
+        match what {
+            what::SPAWN => tasks.made(from, to, header.ktime_ns),
+            _ => tasks.woke(from, to, header.ktime_ns),
+        }
+    }
+
+    /// A task moved part of a call.
+    pub fn moved(&mut self, moved: &Moved, call: Option<NodeId>) {
+        let &Moved { tgid, task, task_parent, cookie, at_ns, is_answer } = moved;
+        let tasks = &mut self.process(tgid).tasks;
+        tasks.saw(task, task_parent, at_ns);
+        if is_answer {
+            tasks.received(task, cookie, at_ns);
+            if let Some(call) = call {
+                self.answered.add(Answer { due_ns: at_ns + LATE_NS, call, task, cookie, at_ns });
+            }
+        } else {
+            tasks.sent(task, at_ns);
+        }
+    }
+
+    /// Events up to this time may be missing: what was not seen then may have been there.
+    pub fn lost_events(&mut self, from_ns: u64, until_ns: u64) {
+        for process in self.processes.values_mut() {
+            process.blind(from_ns, until_ns);
+            process.tasks.lost(until_ns);
+        }
     }
 
     /// An exchange is over.
@@ -199,8 +257,15 @@ impl Tree {
         // What was known stays known, whatever clock said so.
         self.known_ns = self.known_ns.max(known_ns);
         let known_ns = self.known_ns;
+        for process in self.processes.values_mut() {
+            process.tasks.settle(known_ns);
+        }
         while let Some(id) = self.begun.next(known_ns) {
+            self.ask_task(id);
             self.ask_thread(id);
+        }
+        while let Some(answer) = self.answered.next(known_ns) {
+            self.ask_woken(answer);
         }
         let mut due = Vec::new();
         while let Some(id) = self.over.next(known_ns) {
@@ -228,19 +293,20 @@ impl Tree {
         self.next_id += 1;
         let id = self.next_id;
         let span_id = self.ids.span(opening.key, opening.role);
-        let Opening { role, tgid, tid, blocking, start_ns, .. } = opening;
+        let Opening { role, tgid, tid, blocking, start_ns, tasks, .. } = opening;
         let peer = self.wire.add(id, &opening, &self.nodes);
         self.nodes.insert(id, Node::new(opening, span_id));
         match role {
             Role::Server => {
-                let served = Served { id, start_ns, end_ns: u64::MAX, waited_by: blocking.then_some(tid) };
+                let waited_by = blocking.then_some(tid);
+                let served = Served { id, start_ns, end_ns: u64::MAX, waited_by, tasks };
                 self.process(tgid).server_started(served);
                 if let Some(client) = peer {
                     self.link(id, client, Source::TcpSeq);
                 }
             }
             Role::Client => {
-                self.begun.add(start_ns, id);
+                self.begun.add(start_ns + late_ns(tasks), id);
                 if let Some(server) = peer {
                     self.link(server, id, Source::TcpSeq);
                 }
@@ -253,12 +319,13 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.end_ns = Some(end_ns);
         node.spans = Some(spans);
+        let settled_ns = node.settled_ns().unwrap_or(end_ns);
         let Opening { role, tgid, .. } = node.opening;
         if role == Role::Server {
             self.process(tgid).server_ended(id, end_ns);
             self.bound_start_of_caller(id);
         }
-        self.over.add(end_ns, id);
+        self.over.add(settled_ns, id);
     }
 
     /// Makes `child` the child of `parent`, unless the parent descends from it.

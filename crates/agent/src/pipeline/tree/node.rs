@@ -6,7 +6,10 @@ use opentelemetry::{
 };
 use otel_ebpf_protocols::http1::Role;
 
-use super::HOLD_AT_MOST_NS;
+use super::{
+    HOLD_AT_MOST_NS,
+    tasks::{Evidence, late_ns},
+};
 use crate::pipeline::http_span::ExchangeSpans;
 
 /// Names an exchange in the tree; never given twice.
@@ -39,6 +42,8 @@ pub struct Opening {
     /// Place of the other direction at that moment: the response begins there, or behind it where requests are
     /// pipelined. `None` for a call that never got so far.
     pub answer_seq: Option<u32>,
+    /// Tasks that moved the first and the last byte of the request's head; 0 for none.
+    pub tasks: [u64; 2],
     /// What the request's `traceparent` and `tracestate` say, where they are valid.
     pub header: Option<SpanContext>,
 }
@@ -50,6 +55,9 @@ pub enum Source {
     Header,
     /// The request's first byte has the same sequence number at both ends of the connection.
     TcpSeq,
+    /// The call was made by the task that reads and answers the request, by one that it made, or by one that took it over
+    /// from one of these and gave the response back.
+    Task,
     /// The call was made by the thread that waited for the request and serves it alone.
     Thread,
     /// The request was the only one that the process was serving during the whole call.
@@ -62,6 +70,7 @@ impl Source {
         match self {
             Source::Header => "header",
             Source::TcpSeq => "tcp_seq",
+            Source::Task => "task",
             Source::Thread => "thread",
             Source::Sole => "sole",
         }
@@ -140,6 +149,8 @@ pub struct Node {
     pub is_told: bool,
     /// It is a call whose server end was seen.
     pub has_server: bool,
+    /// What the tasks tell about it, for a call that a task made.
+    pub evidence: Option<Box<Evidence>>,
 }
 
 impl Node {
@@ -156,6 +167,7 @@ impl Node {
             began_by_ns: u64::MAX,
             is_told: false,
             has_server: false,
+            evidence: None,
         }
     }
 
@@ -171,6 +183,11 @@ impl Node {
     /// Until when others wait for its end.
     pub fn held_until_ns(&self) -> u64 {
         self.opening.start_ns.saturating_add(HOLD_AT_MOST_NS)
+    }
+
+    /// When all that bears on it has happened; `None` while it goes on.
+    pub fn settled_ns(&self) -> Option<u64> {
+        self.end_ns.map(|end_ns| end_ns.saturating_add(late_ns(self.opening.tasks)))
     }
 
     /// From when to when it lasts, as far as that is known.

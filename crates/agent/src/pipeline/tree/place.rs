@@ -7,9 +7,68 @@ use super::{
     GRACE_NS, Placed, Tree,
     callers::Verdict,
     node::{Node, NodeId, Opening, Parent, Source, Trace},
+    waiting::Answer,
 };
 
 impl Tree {
+    /// Gives a call the request that its task serves; else notes who woke that task.
+    pub(super) fn ask_task(&mut self, call: NodeId) {
+        let Some(node) = self.nodes.get(&call) else { return };
+        let Opening { tgid, tasks: [task, _], .. } = node.opening;
+        let start_ns = node.window().0;
+        let Some(process) = self.processes.get(&tgid).filter(|_| task != 0) else { return };
+        if let Some(server) = process.tasks.serving(task, start_ns) {
+            self.link_call(call, Some((server, Source::Task)));
+            return;
+        }
+        let mut woken_for = process.tasks.woken_for(task, start_ns);
+        woken_for.retain(|server| self.is_open(*server, start_ns));
+        if let Some(node) = self.nodes.get_mut(&call) {
+            node.evidence.get_or_insert_default().woken_for = woken_for;
+        }
+    }
+
+    /// Notes whom the task woke that received a call's response.
+    pub(super) fn ask_woken(&mut self, answer: Answer) {
+        let Answer { at_ns, call, task, cookie, .. } = answer;
+        let Some(node) = self.nodes.get(&call).filter(|node| node.parent == Parent::Undecided) else {
+            return;
+        };
+        let start_ns = node.window().0;
+        let Some(process) = self.processes.get(&node.opening.tgid) else { return };
+        let mut woke = process.tasks.woke_for(task, cookie, at_ns);
+        woke.retain(|server| self.is_open(*server, start_ns));
+        let Some(node) = self.nodes.get_mut(&call) else { return };
+        let known = &mut node.evidence.get_or_insert_default().woke;
+        woke.retain(|server| !known.contains(server));
+        known.append(&mut woke);
+    }
+
+    /// Whether a request was open at this time, as far as is known: one that is over causes nothing.
+    fn is_open(&self, server: NodeId, at_ns: u64) -> bool {
+        self.nodes.get(&server).is_some_and(|server| {
+            let (start_ns, end_ns) = server.window();
+            start_ns <= at_ns && at_ns <= end_ns
+        })
+    }
+
+    /// What the tasks tell about the cause of a call.
+    fn caused_by_task(&self, call: NodeId) -> Verdict {
+        let Some(node) = self.nodes.get(&call) else { return Verdict::None };
+        let (Some(evidence), Some(process)) = (&node.evidence, self.processes.get(&node.opening.tgid)) else {
+            return Verdict::None;
+        };
+        let start_ns = node.window().0;
+        let [task, _] = node.opening.tasks;
+        let made_for =
+            process.tasks.made_for(task, start_ns).filter(|server| self.is_open(*server, start_ns));
+        match evidence.cause(made_for) {
+            Ok(Some(server)) => Verdict::Sole(server),
+            Ok(None) => Verdict::None,
+            Err(()) => Verdict::Ambiguous,
+        }
+    }
+
     /// Gives a call the request for which its thread was waiting before, and which it was serving alone.
     pub(super) fn ask_thread(&mut self, call: NodeId) {
         let Some(node) = self.nodes.get(&call).filter(|node| node.parent == Parent::Undecided) else {
@@ -58,6 +117,9 @@ impl Tree {
             // One that still goes on has been waited for long enough.
             let end_ns = node.end_ns.unwrap_or(known_ns);
             self.counts.expired += u64::from(node.end_ns.is_none());
+            if let Verdict::Sole(server) = self.caused_by_task(id) {
+                self.link_call(id, Some((server, Source::Task)));
+            }
             let verdict = self
                 .processes
                 .get(&tgid)
@@ -83,7 +145,7 @@ impl Tree {
             if let Some(trace) = &node.trace {
                 break trace.clone();
             }
-            let is_over = node.end_ns.is_some_and(|end_ns| end_ns <= known_ns);
+            let is_over = node.settled_ns().is_some_and(|settled_ns| settled_ns <= known_ns);
             if !is_over && node.held_until_ns() > known_ns {
                 return Err(at);
             }

@@ -24,6 +24,38 @@ impl Agenda {
     }
 }
 
+/// A task received part of a call's response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answer {
+    /// When what the task did then is known.
+    pub due_ns: u64,
+    /// The call.
+    pub call: NodeId,
+    /// The task.
+    pub task: u64,
+    /// The connection.
+    pub cookie: u64,
+    /// When it received it.
+    pub at_ns: u64,
+}
+
+/// Answers by time, the earliest first.
+#[derive(Default)]
+pub struct Answered(BinaryHeap<Reverse<Answer>>);
+
+impl Answered {
+    /// Adds one.
+    pub fn add(&mut self, answer: Answer) {
+        self.0.push(Reverse(answer));
+    }
+
+    /// Takes the earliest that is not after `until_ns`.
+    pub fn next(&mut self, until_ns: u64) -> Option<Answer> {
+        self.0.peek().filter(|Reverse(answer)| answer.due_ns <= until_ns)?;
+        self.0.pop().map(|Reverse(answer)| answer)
+    }
+}
+
 /// Who waits for whom.
 #[derive(Default)]
 pub struct Waiting {

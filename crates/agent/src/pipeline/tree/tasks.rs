@@ -1,0 +1,309 @@
+//! Which request a call belongs to, in a process whose runtime runs many tasks on few threads.
+//!
+//! A task works for the request that it reads and answers, and for the one that the task which made it worked for at that
+//! time. A call is often sent by another task yet: that of a pooled connection, to which the caller hands its request. Of
+//! this the caller's side is seen twice. Its task wakes the connection's task before the request is sent, and the task that
+//! receives the response wakes the caller's. One of both alone proves little: a connection's task is woken as well by the
+//! caller before, whose response body was read to its end, and a task that fetches something for many wakes all of them.
+//! Both together name the caller.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+};
+
+use super::node::NodeId;
+
+/// Longest time between two things that a thread does one right after the other: it may lose its processor in between.
+pub const LATE_NS: u64 = 10_000_000;
+/// How long what tasks did is remembered, behind what is known: a task that was woken may wait for a processor.
+const REMEMBER_NS: u64 = 300_000_000;
+/// Most deeds of a process's tasks that are remembered: those of the time above at half a million a second.
+const MOST_DEEDS: usize = 150_000;
+/// Time after which a number of a goroutine that comes into sight for the first time is no new goroutine's.
+const NEW_FOR_NS: u64 = 1_000_000_000;
+
+/// How long after an exchange's beginning or end the tasks that took part in it may have more to tell.
+pub fn late_ns(tasks: [u64; 2]) -> u64 {
+    if tasks == [0; 2] { 0 } else { LATE_NS }
+}
+
+/// What a task did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// It woke this task.
+    Woke(u64),
+    /// It sent part of a request.
+    Sent,
+    /// It received part of a response, on the connection with this cookie.
+    Received(u64),
+}
+
+/// Evidence about a call, from the tasks that took part in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Requests for which tasks worked that woke the one that sent the call.
+    pub woken_for: Vec<NodeId>,
+    /// Requests for which tasks worked that the one that received the response woke then.
+    pub woke: Vec<NodeId>,
+}
+
+impl Evidence {
+    /// The request that the call belongs to, given the one for which the task was made that sent it.
+    ///
+    /// # Errors
+    ///
+    /// More than one fits.
+    pub fn cause(&self, made_for: Option<NodeId>) -> Result<Option<NodeId>, ()> {
+        let mut both = self.woken_for.iter().copied().filter(|id| self.woke.contains(id));
+        match (both.next(), both.next()) {
+            (Some(_), Some(_)) => Err(()),
+            (Some(one), None) => Ok(Some(one)),
+            // A task that others wake as well works for them too.
+            (None, _) => {
+                Ok(made_for.filter(|id| self.woken_for.iter().chain(&self.woke).all(|other| other == id)))
+            }
+        }
+    }
+}
+
+/// A request that a task serves.
+#[derive(Clone, Copy, Debug)]
+struct Serving {
+    id: NodeId,
+    start_ns: u64,
+    end_ns: u64,
+}
+
+/// The tasks of a process.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    /// Requests by the task that reads and answers them.
+    serving: HashMap<u64, VecDeque<Serving>>,
+    /// Tasks that were made by one that worked for a request.
+    made_for: HashMap<u64, NodeId>,
+    /// Tasks whose making is not judged yet: when, which one, by whom.
+    made: BinaryHeap<Reverse<(u64, u64, u64)>>,
+    deeds: HashMap<u64, VecDeque<(u64, Deed)>>,
+    /// Who woke a task, and when.
+    wakers: HashMap<u64, VecDeque<(u64, u64)>>,
+    /// Tasks in `deeds` and `wakers`, by time, to forget them.
+    recent: VecDeque<(u64, u64)>,
+    /// Deeds up to this time may be missing.
+    forgotten_ns: u64,
+    numbers: Numbers,
+}
+
+/// Tells the numbers of new goroutines from those of old ones that come into sight for the first time. Numbers grow, but
+/// for the few that a processor keeps in store.
+#[derive(Debug, Default)]
+struct Numbers {
+    highest: u64,
+    /// Highest number when the latest turn began.
+    before: u64,
+    /// Highest number when the turn before began: no higher one is old.
+    old: u64,
+    /// When the latest turn began.
+    turn_ns: u64,
+    /// In the first turn nothing is known of those that are there.
+    is_first_turn: bool,
+    /// Numbers above `old` that were seen.
+    seen: HashSet<u64>,
+}
+
+impl Numbers {
+    /// Whether this is the first sight of a new one.
+    fn is_new(&mut self, number: u64, at_ns: u64) -> bool {
+        if self.turn_ns == 0 {
+            (self.turn_ns, self.is_first_turn) = (at_ns, true);
+        }
+        if at_ns >= self.turn_ns.saturating_add(NEW_FOR_NS) {
+            self.old = if self.is_first_turn { self.highest } else { self.before };
+            (self.before, self.turn_ns, self.is_first_turn) = (self.highest, at_ns, false);
+            let old = self.old;
+            self.seen.retain(|number| *number > old);
+        }
+        self.highest = self.highest.max(number);
+        number > self.old && self.seen.insert(number) && !self.is_first_turn
+    }
+}
+
+impl Tasks {
+    /// A task read a request that it is to answer.
+    pub fn serves(&mut self, task: u64, id: NodeId, start_ns: u64) {
+        if task != 0 {
+            self.serving.entry(task).or_default().push_back(Serving { id, start_ns, end_ns: u64::MAX });
+        }
+    }
+
+    /// A request was answered, or came to its end otherwise.
+    pub fn served(&mut self, tasks: [u64; 2], id: NodeId, end_ns: u64) {
+        for task in tasks {
+            let serving = self.serving.get_mut(&task).into_iter().flatten();
+            serving.filter(|serving| serving.id == id).for_each(|serving| serving.end_ns = end_ns);
+        }
+    }
+
+    /// A task made another.
+    pub fn made(&mut self, parent: u64, child: u64, at_ns: u64) {
+        if parent != 0 && child != 0 {
+            self.made.push(Reverse((at_ns, child, parent)));
+        }
+    }
+
+    /// A task was seen whose runtime notes who made it.
+    pub fn saw(&mut self, task: u64, parent: u64, at_ns: u64) {
+        if parent != 0 && self.numbers.is_new(task, at_ns) {
+            self.made(parent, task, at_ns);
+        }
+    }
+
+    /// A task woke another.
+    pub fn woke(&mut self, from: u64, to: u64, at_ns: u64) {
+        insert(self.deeds.entry(from).or_default(), at_ns, Deed::Woke(to));
+        insert(self.wakers.entry(to).or_default(), at_ns, from);
+        self.remember(at_ns, from);
+        self.remember(at_ns, to);
+    }
+
+    /// A task sent part of a request.
+    pub fn sent(&mut self, task: u64, at_ns: u64) {
+        insert(self.deeds.entry(task).or_default(), at_ns, Deed::Sent);
+        self.remember(at_ns, task);
+    }
+
+    /// A task received part of a response.
+    pub fn received(&mut self, task: u64, cookie: u64, at_ns: u64) {
+        insert(self.deeds.entry(task).or_default(), at_ns, Deed::Received(cookie));
+        self.remember(at_ns, task);
+    }
+
+    /// Events up to this time are missing.
+    pub fn lost(&mut self, at_ns: u64) {
+        self.forgotten_ns = self.forgotten_ns.max(at_ns);
+    }
+
+    /// The request that a task reads and answers at this time, alone.
+    pub fn serving(&self, task: u64, at_ns: u64) -> Option<NodeId> {
+        let mut serving = self.serving.get(&task).into_iter().flatten();
+        let mut open =
+            serving.by_ref().filter(|serving| serving.start_ns <= at_ns && at_ns <= serving.end_ns);
+        match (open.next(), open.next()) {
+            (Some(one), None) => Some(one.id),
+            _ => None,
+        }
+    }
+
+    /// The request for whose sake a task was made, unless events are missing since `since_ns`.
+    pub fn made_for(&self, task: u64, since_ns: u64) -> Option<NodeId> {
+        self.made_for.get(&task).copied().filter(|_| since_ns > self.forgotten_ns)
+    }
+
+    /// The request that a task works for.
+    fn works_for(&self, task: u64, at_ns: u64) -> Option<NodeId> {
+        self.serving(task, at_ns).or_else(|| self.made_for.get(&task).copied())
+    }
+
+    /// Requests for which tasks worked that woke the one which sent a call: since it sent the one before, and until a
+    /// while after. A connection's task that runs finds the request before it is woken for it.
+    pub fn woken_for(&self, task: u64, sent_ns: u64) -> Vec<NodeId> {
+        let deeds = self.deeds.get(&task).into_iter().flatten();
+        let since_ns = deeds
+            .filter(|(at_ns, deed)| *deed == Deed::Sent && *at_ns < sent_ns)
+            .map(|(at_ns, _)| *at_ns)
+            .next_back()
+            .unwrap_or(0);
+        let until_ns = sent_ns.saturating_add(LATE_NS);
+        let wakers = self.wakers.get(&task).into_iter().flatten();
+        let wakers = wakers.filter(|(at_ns, _)| (since_ns..=until_ns).contains(at_ns));
+        distinct(wakers.filter_map(|(at_ns, from)| self.works_for(*from, *at_ns)))
+    }
+
+    /// Requests for which tasks worked that were woken by the one which received part of a response, until it moved
+    /// anything else.
+    pub fn woke_for(&self, task: u64, cookie: u64, received_ns: u64) -> Vec<NodeId> {
+        let deeds = self.deeds.get(&task).into_iter().flatten();
+        let until_ns = received_ns.saturating_add(LATE_NS);
+        let deeds = deeds.filter(|(at_ns, _)| (received_ns..=until_ns).contains(at_ns));
+        let deeds = deeds.take_while(|(_, deed)| match deed {
+            Deed::Sent => false,
+            Deed::Received(other) => *other == cookie,
+            Deed::Woke(_) => true,
+        });
+        distinct(deeds.filter_map(|(at_ns, deed)| match deed {
+            Deed::Woke(to) => self.works_for(*to, *at_ns),
+            _ => None,
+        }))
+    }
+
+    /// Judges for whose sake tasks were made, given that all that happened before `known_ns` is known.
+    pub fn settle(&mut self, known_ns: u64) {
+        while let Some(Reverse((at_ns, child, parent))) = self.made.peek().copied()
+            && at_ns <= known_ns
+        {
+            self.made.pop();
+            if let Some(id) = self.works_for(parent, at_ns) {
+                self.made_for.insert(child, id);
+            }
+        }
+    }
+
+    /// Forgets what is long past; returns whether there is nothing left to know.
+    pub fn is_idle(&mut self, known_ns: u64) -> bool {
+        let horizon_ns = known_ns.saturating_sub(REMEMBER_NS);
+        while let Some((at_ns, task)) = self.recent.front().copied()
+            && (at_ns < horizon_ns || self.recent.len() > MOST_DEEDS)
+        {
+            self.recent.pop_front();
+            if at_ns >= horizon_ns {
+                self.forgotten_ns = self.forgotten_ns.max(at_ns);
+            }
+            forget(&mut self.deeds, task, at_ns);
+            forget(&mut self.wakers, task, at_ns);
+        }
+        self.recent.is_empty() && self.made.is_empty() && self.made_for.is_empty() && self.serving.is_empty()
+    }
+
+    /// Forgets requests that are over, `is_open` says which are not.
+    pub fn forget_served(&mut self, known_ns: u64, is_open: impl Fn(NodeId) -> bool) {
+        let horizon_ns = known_ns.saturating_sub(REMEMBER_NS);
+        self.serving.retain(|_, serving| {
+            serving.retain(|serving| {
+                serving.end_ns >= horizon_ns && (serving.end_ns != u64::MAX || is_open(serving.id))
+            });
+            !serving.is_empty()
+        });
+        self.made_for.retain(|_, id| is_open(*id));
+    }
+
+    fn remember(&mut self, at_ns: u64, task: u64) {
+        self.recent.push_back((at_ns, task));
+    }
+}
+
+/// Adds what happened at a time to a list by time; events come nearly in order.
+fn insert<T>(list: &mut VecDeque<(u64, T)>, at_ns: u64, what: T) {
+    let before = list.iter().rposition(|(earlier_ns, _)| *earlier_ns <= at_ns);
+    list.insert(before.map_or(0, |last| last + 1), (at_ns, what));
+}
+
+/// Drops what a task has in a list up to a time.
+fn forget<T>(lists: &mut HashMap<u64, VecDeque<(u64, T)>>, task: u64, until_ns: u64) {
+    let Some(list) = lists.get_mut(&task) else { return };
+    while list.front().is_some_and(|(at_ns, _)| *at_ns <= until_ns) {
+        list.pop_front();
+    }
+    if list.is_empty() {
+        lists.remove(&task);
+    }
+}
+
+fn distinct(ids: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    for id in ids {
+        if !found.contains(&id) {
+            found.push(id);
+        }
+    }
+    found
+}
