@@ -5,6 +5,7 @@
 
 mod elf;
 mod go;
+mod site;
 mod tokio;
 
 use otel_ebpf_events::TaskLayout;
