@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod http2;
 pub mod method;
 pub mod redact;
 pub mod url;
