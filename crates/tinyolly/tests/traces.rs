@@ -84,6 +84,7 @@ async fn assert_complete(server: &Running) {
     let trace = server.json("/api/traces/0102030405060708090A0B0C0D0E0F10").await;
     let expected = json!({
         "trace_id": "0102030405060708090a0b0c0d0e0f10",
+        "joined_trace_ids": [],
         "span_count": 1,
         "spans": [{
             "traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708",
@@ -189,6 +190,7 @@ async fn the_list_shows_the_root_and_the_services() {
         "root_span_status_code": 200, "root_span_status": {"code": 0, "message": ""},
         "services": [{"name": "backend", "span_count": 1, "error_count": 1},
                      {"name": "frontend", "span_count": 1, "error_count": 0}],
+        "joined_trace_ids": [],
     });
     assert_eq!(traces[1], expected);
     let of = async |path: &str| server.json(path).await.as_array().unwrap().len();

@@ -90,6 +90,7 @@ struct TraceLine<'a> {
     root_span_status_code: Option<i64>,
     root_span_status: StatusJson<'a>,
     services: Vec<ServiceJson<'a>>,
+    joined_trace_ids: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -125,6 +126,7 @@ impl<'a> TraceLine<'a> {
             root_span_status_code: http.status_code,
             root_span_status: status(&trace.root),
             services: trace.services.iter().map(service).collect(),
+            joined_trace_ids: trace.joined.iter().map(|id| hex(id)).collect(),
         }
     }
 }
@@ -177,6 +179,8 @@ struct WholeSpan<'a> {
     trace_id: String,
     span_id: String,
     parent_span_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined_parent: Option<JoinedParent>,
     trace_state: &'a str,
     flags: u32,
     name: &'a str,
@@ -193,6 +197,16 @@ struct WholeSpan<'a> {
     service_name: &'a str,
     resource: Resource<'a>,
     scope: Scope<'a>,
+}
+
+/// The parent that TinyOlly found for a span which was received without one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JoinedParent {
+    trace_id: String,
+    span_id: String,
+    /// The evidence, as `ebpf.link.source` would name it.
+    link_source: &'static str,
 }
 
 #[derive(Serialize)]
@@ -236,6 +250,11 @@ impl<'a> WholeSpan<'a> {
             trace_id: hex(&span.trace_id),
             span_id: hex(&span.span_id),
             parent_span_id: span.parent_id.map_or_else(String::new, |id| hex(&id)),
+            joined_parent: span.joined.map(|parent| JoinedParent {
+                trace_id: hex(&parent.trace_id),
+                span_id: hex(&parent.span_id),
+                link_source: "link_id",
+            }),
             trace_state: &detail.trace_state,
             flags: detail.flags,
             name: &span.name,
@@ -259,6 +278,7 @@ impl<'a> WholeSpan<'a> {
 #[derive(Serialize)]
 struct WholeTrace<'a> {
     trace_id: String,
+    joined_trace_ids: Vec<String>,
     span_count: usize,
     spans: Vec<WholeSpan<'a>>,
 }
@@ -282,13 +302,17 @@ pub(super) async fn one(
     let Some(id) = from_hex(&trace_id) else {
         return Err(Problem::bad_request(format!("{trace_id:?} is not a trace id of 32 hex digits")));
     };
-    let Some(spans) = context.store.read(move |db| query::trace(db, id)).await? else {
+    let Some(tree) = context.store.read(move |db| query::trace(db, id)).await? else {
         return Err(Problem::not_found(format!("no trace {}", hex(&id))));
     };
     // A trace has no bound in spans, so it becomes JSON off the async threads.
     let body = tokio::task::spawn_blocking(move || {
-        let spans: Vec<_> = spans.iter().map(WholeSpan::of).collect();
-        serde_json::to_vec(&WholeTrace { trace_id: hex(&id), span_count: spans.len(), spans })
+        serde_json::to_vec(&WholeTrace {
+            trace_id: hex(&id),
+            joined_trace_ids: tree.joined.iter().map(|id| hex(id)).collect(),
+            span_count: tree.spans.len(),
+            spans: tree.spans.iter().map(WholeSpan::of).collect(),
+        })
     });
     let body = body.await.map_err(|error| error.to_string()).and_then(|body| body.map_err(|e| e.to_string()));
     let body = body.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;

@@ -66,6 +66,8 @@ pub struct SpanRow {
     pub kind: i32,
     /// OTLP's status code, kept even when unknown.
     pub status: i32,
+    /// What the agents of both hosts call the request by, if this end's agent did not see the other.
+    pub link: Option<i64>,
     /// The rest of the span, packed.
     pub detail: Option<Vec<u8>>,
 }

@@ -5,6 +5,8 @@
 //! - `trace` carries the summary of its spans, kept up at ingest, so that the trace list reads no span but the root.
 //! - Times are nanoseconds since the epoch in a 64-bit column, written bit for bit.
 //! - `arrival` maps the clock of arrival to row ids: retention deletes by it, in all tables alike.
+//! - `span.link` is what two hosts' agents call one request by (see `query/joins.rs`). Few spans have one, and only those
+//!   stand in its indexes.
 
 use std::path::Path;
 
@@ -12,8 +14,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 
-/// Version of the schema below, kept in `PRAGMA user_version`.
-pub const VERSION: i64 = 1;
+/// What takes a file from each version of the schema to the next, beginning with an empty file. The version is kept in
+/// `PRAGMA user_version`. A step is never changed once files were written with it.
+const STEPS: [&str; 2] = [TABLES, LINKS];
+
+/// Version of the schema that this program reads and writes.
+pub const VERSION: i64 = STEPS.len() as i64;
 
 const TABLES: &str = "
 CREATE TABLE text(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, body TEXT NOT NULL, seen INTEGER NOT NULL);
@@ -61,7 +67,14 @@ CREATE TABLE total(id INTEGER PRIMARY KEY CHECK(id = 1), traces INTEGER NOT NULL
 INSERT INTO total VALUES (1, 0, 0, 0, 0);
 ";
 
-/// Opens the file for writing, and lays out the tables in a new one.
+/// Agents did not name requests while there was the first version only, so its spans have no link to be found.
+const LINKS: &str = "
+ALTER TABLE span ADD COLUMN link INTEGER;
+CREATE INDEX span_by_link ON span(link) WHERE link IS NOT NULL;
+CREATE INDEX span_by_call ON span(trace, link) WHERE link IS NOT NULL AND kind = 3;
+";
+
+/// Opens the file for writing, lays out the tables in a new one, and brings an older one up to date.
 ///
 /// # Errors
 /// When the file cannot be opened, is not a database, or was written by a newer schema.
@@ -77,15 +90,15 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
     connection.set_prepared_statement_cache_capacity(64);
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => {}
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
+    let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
+    let missing = missing.ok_or(StoreError::Version { found: version, known: VERSION })?;
+    if !missing.is_empty() {
+        let transaction = connection.transaction()?;
+        for step in missing {
+            transaction.execute_batch(step)?;
         }
-        found => return Err(StoreError::Version { found, known: VERSION }),
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
     }
     Ok(connection)
 }
@@ -101,4 +114,39 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -2048)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_up_to_date_and_keeps_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(TABLES).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch("INSERT INTO span VALUES (1, 2, x'03', NULL, 4, 5, 3, 0, 6, 7, 8, NULL)").unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let db = open_writer(&path).unwrap();
+            let read = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).unwrap();
+            assert_eq!(read("PRAGMA user_version"), Some(VERSION));
+            assert_eq!(read("SELECT duration_ns FROM span"), Some(4));
+            assert_eq!(read("SELECT link FROM span"), None);
+        }
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        for version in [VERSION + 1, -1] {
+            Connection::open(&path).unwrap().pragma_update(None, "user_version", version).unwrap();
+            let refused = open_writer(&path).unwrap_err();
+            assert!(matches!(refused, StoreError::Version { found, known: VERSION } if found == version));
+        }
+    }
 }

@@ -46,6 +46,7 @@ export function wireSummary(change: Partial<WireTraceSummary> = {}): WireTraceSu
     root_span_status_code: 200,
     root_span_status: { code: 0, message: '' },
     services: [{ name: 'shop', span_count: 2, error_count: 0 }],
+    joined_trace_ids: [],
     ...change,
   };
 }

@@ -50,6 +50,16 @@ it('reads the evidence of a link', () => {
   expect(readSpan(wireSpan({ attributes: [text('ebpf.link.source', 'tcp_seq')] })).linkSource).toBe('tcp_seq');
 });
 
+it('puts the root of another host’s trace where TinyOlly found its call', () => {
+  const attributes = [text('ebpf.link.id', '00c0ffee80000001')];
+  const joinedParent = { traceId: '1f'.repeat(16), spanId: '12'.repeat(8), linkSource: 'link_id' };
+  const joined = readSpan(wireSpan({ attributes, joinedParent }));
+  expect(joined).toMatchObject({ parentId: '12'.repeat(8), isJoined: true, linkSource: 'link_id' });
+  expect(readSpan(wireSpan({ attributes }))).toMatchObject({ parentId: '', isJoined: false, linkSource: '' });
+  const trace = readTraceSummary(wireSummary({ joined_trace_ids: ['2e'.repeat(16)] }));
+  expect(matches(trace.searchText, '2e2e')).toBe(true);
+});
+
 it('says which logs have a structured body', () => {
   expect(readLog(wireLog()).isStructured).toBe(false);
   const body = { kvlistValue: { values: [text('a', 'b')] } };

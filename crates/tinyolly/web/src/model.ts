@@ -24,6 +24,8 @@ export interface TraceSummary {
   target: string;
   httpStatus: number | null;
   services: { name: string; spanCount: number; errorCount: number }[];
+  /** Traces of other hosts that are parts of this one. */
+  joinedIds: string[];
   searchText: string;
 }
 
@@ -56,7 +58,10 @@ export interface SpanLink {
 export interface Span {
   traceId: string;
   id: string;
+  /** The parent as sent, or the one that TinyOlly found in another host's trace. */
   parentId: string;
+  /** The parent is of another trace. */
+  isJoined: boolean;
   name: string;
   /** Route or else path of an HTTP span, where the name does not say it. */
   target: string;
@@ -78,7 +83,7 @@ export interface Span {
   resource: Resource;
   scope: Scope;
   origin: Origin;
-  /** Evidence for the link to the parent, as the eBPF agent names it. */
+  /** Evidence for the link to the parent: as the eBPF agent names it, or TinyOlly's own. */
   linkSource: string;
   searchText: string;
 }
@@ -128,7 +133,15 @@ export function readTraceSummary(wire: WireTraceSummary): TraceSummary {
     target,
     httpStatus: wire.root_span_status_code,
     services,
-    searchText: [wire.trace_id, wire.root_span_name, wire.root_span_url, target, ...services.map((each) => each.name)]
+    joinedIds: wire.joined_trace_ids,
+    searchText: [
+      wire.trace_id,
+      ...wire.joined_trace_ids,
+      wire.root_span_name,
+      wire.root_span_url,
+      target,
+      ...services.map((each) => each.name),
+    ]
       .join('\n')
       .toLowerCase(),
   };
@@ -193,7 +206,8 @@ export function readSpan(wire: WireSpan): Span {
   return {
     traceId: wire.traceId,
     id: wire.spanId,
-    parentId: wire.parentSpanId,
+    parentId: wire.joinedParent?.spanId ?? wire.parentSpanId,
+    isJoined: wire.joinedParent !== undefined,
     name: wire.name,
     target: targetOf(wire.name, attributes),
     service: wire.serviceName,
@@ -214,7 +228,7 @@ export function readSpan(wire: WireSpan): Span {
     resource,
     scope: readScope(wire.scope),
     origin: originOf(resource.attributes),
-    linkSource: findText(attributes, 'ebpf.link.source'),
+    linkSource: wire.joinedParent?.linkSource ?? findText(attributes, 'ebpf.link.source'),
     searchText: words.join('\n').toLowerCase(),
   };
 }

@@ -39,6 +39,8 @@ export interface WireTraceSummary {
   root_span_status_code: number | null;
   root_span_status: WireStatus;
   services: { name: string; span_count: number; error_count: number }[];
+  /** Traces that are parts of this one. */
+  joined_trace_ids: string[];
 }
 
 export interface WireResource {
@@ -72,6 +74,8 @@ export interface WireSpan {
   traceId: string;
   spanId: string;
   parentSpanId: string;
+  /** Where TinyOlly puts the root of a trace that is a part of another. */
+  joinedParent?: { traceId: string; spanId: string; linkSource: string };
   traceState: string;
   flags: number;
   name: string;
@@ -92,6 +96,8 @@ export interface WireSpan {
 
 export interface WireTrace {
   trace_id: string;
+  /** The other traces whose spans these are. */
+  joined_trace_ids: string[];
   span_count: number;
   spans: WireSpan[];
 }

@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
-import { evidenceText, formatCount, formatNumber, httpTone, plural, severityClass } from './words';
+import { wireSpan } from './fixtures';
+import { readSpan } from './model';
+import { clocksText, evidenceText, formatCount, formatNumber, httpTone, plural, severityClass } from './words';
 
 it.each([
   [0, '0'],
@@ -38,8 +40,8 @@ it('puts every severity number in its range', () => {
 });
 
 it('has words for each kind of evidence', () => {
-  const known = ['header', 'tcp_seq', 'task', 'thread', 'sole'].map(evidenceText);
-  expect(new Set(known).size).toBe(5);
+  const known = ['header', 'tcp_seq', 'task', 'thread', 'link_id', 'sole'].map(evidenceText);
+  expect(new Set(known).size).toBe(6);
   expect(known).not.toContain(evidenceText('something newer'));
 });
 
@@ -50,4 +52,20 @@ it('names the tone of an HTTP status', () => {
 it('counts in words', () => {
   expect(plural(1, 'span')).toBe('1 span');
   expect(plural(2, 'series', 'series')).toBe('2 series');
+});
+
+it.each([
+  [1_000_100, 1_000_900, ''],
+  [1_000_000, 1_001_000, ''],
+  [997_000, 998_000, 'begins 3.00 µs before the call.'],
+  [1_000_500, 1_003_000, 'ends 2.00 µs after the call.'],
+  [999_000, 1_003_000, 'begins 1.00 µs before the call and ends 2.00 µs after it.'],
+])('says how a span from %d to %d stands out of a call of another host', (start, end, text) => {
+  const times = (start: number, end: number) => ({ startTimeUnixNano: String(start), endTimeUnixNano: String(end) });
+  const call = readSpan(wireSpan({ kind: 3, ...times(1_000_000, 1_001_000) }));
+  const joinedParent = { traceId: call.traceId, spanId: call.id, linkSource: 'link_id' };
+  const joined = readSpan(wireSpan({ spanId: '2', joinedParent, ...times(start, end) }));
+  expect(clocksText(joined, call).split('this span ')[1] ?? '').toBe(text);
+  expect(clocksText(joined, undefined)).toBe('');
+  expect(clocksText(readSpan(wireSpan(times(start, end))), call)).toBe('');
 });

@@ -1,5 +1,6 @@
 /** Numbers, severities and evidence in words. */
-import type { Origin, SpanKind } from './model';
+import type { Origin, Span, SpanKind } from './model';
+import { formatDuration, minus } from './time';
 
 const whole = new Intl.NumberFormat('en-GB');
 const short = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
@@ -45,12 +46,26 @@ const EVIDENCE: Record<string, string> = {
   tcp_seq: 'The request’s first byte has the same connection and TCP sequence number on both ends.',
   task: 'The same async task, or a task it woke, made the call while the parent’s request was open.',
   thread: 'The same OS thread made the call while the parent’s request was open.',
+  link_id: 'Joined by TinyOlly: the agents of both hosts saw the same TCP sequence numbers at the request’s two ends.',
   sole: 'The parent’s request was the only one open in the process during the whole call.',
 };
 
 /** Why the agent believes in the link to the parent. */
 export function evidenceText(source: string): string {
   return EVIDENCE[source] ?? 'The agent names this evidence, which this version of TinyOlly does not know.';
+}
+
+/** How a span of another host stands out of its call, by the clocks of the two; empty where it does not. */
+export function clocksText(span: Span, call: Span | undefined): string {
+  if (!span.isJoined || !call) return '';
+  const before = minus(call.start, span.start);
+  const after = minus(span.end, call.end);
+  const facts = [
+    ...(before > 0n ? [`begins ${formatDuration(before)} before the call`] : []),
+    ...(after > 0n ? [`ends ${formatDuration(after)} after ${before > 0n ? 'it' : 'the call'}`] : []),
+  ];
+  if (facts.length === 0) return '';
+  return `Times are shown as each host’s clock gave them: by those, this span ${facts.join(' and ')}.`;
 }
 
 const KIND_TEXT: Record<SpanKind, string> = {

@@ -41,7 +41,8 @@ impl Ingest {
     ) -> rusqlite::Result<()> {
         let mut insert = db.prepare_cached(
             "INSERT OR IGNORE INTO span(trace, start_ns, span_id, parent_id, duration_ns, name, kind, status, service,
-               resource, scope, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+               resource, scope, detail, link)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         for row in rows {
             let name = self.text.id(db, row.name.as_bytes(), self.sequence.arrival, 0)?;
@@ -73,6 +74,7 @@ impl Ingest {
                 source.resource,
                 source.scope,
                 row.detail,
+                row.link,
             ])?;
             if added == 0 {
                 stored.duplicate_spans += 1;

@@ -1,5 +1,6 @@
 //! Answers from the store, as plain records; the API gives them their JSON shapes.
 
+mod joins;
 mod logs;
 mod metrics;
 mod sources;
@@ -9,4 +10,6 @@ mod traces;
 pub use logs::{LogFilter, LogRecordRow, logs};
 pub use metrics::{Detail, MetricData, MetricFilter, MetricInfo, Point, Series, metric, metrics};
 pub use stats::{Totals, alive, totals};
-pub use traces::{ServiceShare, SpanFilter, SpanRecord, TraceSummary, spans, trace, traces};
+pub use traces::{
+    Parent, ServiceShare, SpanFilter, SpanRecord, TraceSummary, TraceTree, spans, trace, traces,
+};

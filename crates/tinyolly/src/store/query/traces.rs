@@ -1,13 +1,39 @@
 //! Traces and spans.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::joins::Joins;
 use super::sources::Sources;
 use crate::store::rows::{SpanId, TraceId};
 use crate::store::{StoreError, blob};
+
+/// Calls that a list follows into other traces for its counts. One trace may have made more calls than a list has time
+/// for; what is beyond is not counted.
+const LIST_CALLS: usize = 10_000;
+/// Traces that a list leaves out as parts of others, at most: beyond them it ends.
+const LIST_PARTS: u32 = 20_000;
+
+/// Where in another trace a span belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The other trace.
+    pub trace_id: TraceId,
+    /// The call that the span answers.
+    pub span_id: SpanId,
+}
+
+/// A trace, with those that are parts of the same whole.
+#[derive(Clone, Debug)]
+pub struct TraceTree {
+    /// The other traces; the one with the root of all is first, unless it was the one asked for.
+    pub joined: Vec<TraceId>,
+    /// The spans of all of them by start time.
+    pub spans: Vec<SpanRecord>,
+}
 
 /// One stored span.
 #[derive(Clone, Debug)]
@@ -18,6 +44,8 @@ pub struct SpanRecord {
     pub span_id: SpanId,
     /// `None` for a root.
     pub parent_id: Option<SpanId>,
+    /// For the root of a trace that is part of another; set only where whole traces are asked for.
+    pub joined: Option<Parent>,
     /// Nanoseconds since the epoch.
     pub start_ns: u64,
     /// Nanoseconds since the epoch.
@@ -38,12 +66,12 @@ pub struct SpanRecord {
     pub detail: Span,
 }
 
-/// One line of the trace list.
+/// One line of the trace list: a trace with those that are parts of it.
 #[derive(Clone, Debug)]
 pub struct TraceSummary {
-    /// Start of the earliest span.
+    /// Start of the earliest span, without those of other hosts: their clocks are others.
     pub start_ns: u64,
-    /// End of the latest span.
+    /// End of the latest span, without those of other hosts.
     pub end_ns: u64,
     /// Spans stored.
     pub span_count: u64,
@@ -53,6 +81,8 @@ pub struct TraceSummary {
     pub root: SpanRecord,
     /// Every service with spans in the trace, most spans first.
     pub services: Vec<ServiceShare>,
+    /// The traces that are parts of this one.
+    pub joined: Vec<TraceId>,
 }
 
 /// A service's part in a trace.
@@ -95,6 +125,7 @@ fn record(
         trace_id,
         span_id: row.get(at)?,
         parent_id: row.get(at + 1)?,
+        joined: None,
         start_ns,
         end_ns: start_ns.wrapping_add(row.get::<_, i64>(at + 3)? as u64),
         name: sources.text(row.get(at + 4)?)?,
@@ -107,7 +138,7 @@ fn record(
     })
 }
 
-/// Traces, newest start first; with a service, those it has spans in.
+/// Traces, newest start first; with a service, those it has spans in. Traces that are parts of one are one line.
 ///
 /// # Errors
 /// When SQLite fails or a record is damaged.
@@ -120,39 +151,83 @@ pub fn traces(db: &Connection, service: Option<&str>, limit: u32) -> Result<Vec<
         },
         None => None,
     };
-    const LIST: &str = concat!(
-        "SELECT t.id, t.trace_id, t.start_ns, t.end_ns, t.span_count, t.error_count, ",
+    // Rows are taken one by one, in the order of the index, until there are enough lines.
+    let mut list = db.prepare_cached(
+        "SELECT t.id FROM trace t INDEXED BY trace_by_start
+         WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM trace_service x WHERE x.trace = t.id AND x.service = ?1)
+         ORDER BY t.start_ns DESC LIMIT ?2",
+    )?;
+    let mut joins = Joins::new(db);
+    let mut listed = HashSet::new();
+    let mut found = Vec::new();
+    let mut calls = LIST_CALLS;
+    let mut rows = list.query(params![service, limit.saturating_add(LIST_PARTS)])?;
+    while found.len() < limit as usize
+        && let Some(row) = rows.next()?
+    {
+        let trace = row.get(0)?;
+        let top = joins.top(trace)?;
+        // Without a service the top comes in its own turn.
+        if (service.is_some() || top == trace) && listed.insert(top) {
+            found.push(summary(db, &mut sources, &mut joins, top, &mut calls)?);
+        }
+    }
+    // A part may have begun before the trace that it is a part of.
+    found.sort_by_key(|summary| std::cmp::Reverse(summary.start_ns as i64));
+    Ok(found)
+}
+
+/// The line of a trace that is no part of another.
+fn summary(
+    db: &Connection,
+    sources: &mut Sources<'_>,
+    joins: &mut Joins<'_>,
+    top: i64,
+    calls: &mut usize,
+) -> Result<TraceSummary, StoreError> {
+    const TOP: &str = concat!(
+        "SELECT t.trace_id, t.start_ns, t.end_ns, t.span_count, t.error_count, ",
         span_columns!(),
         " FROM trace t JOIN span s ON s.trace = t.id AND s.start_ns = t.root_start_ns AND s.span_id = t.root_span_id
-          WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM trace_service x WHERE x.trace = t.id AND x.service = ?1)
-          ORDER BY t.start_ns DESC LIMIT ?2"
+          WHERE t.id = ?1"
     );
-    let mut list = db.prepare_cached(LIST)?;
-    let mut shares = db.prepare_cached(
-        "SELECT service, span_count, error_count FROM trace_service WHERE trace = ?1 ORDER BY span_count DESC, service",
-    )?;
-    let mut rows = list.query(params![service, limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mut services = Vec::new();
-        let mut per_service = shares.query([row.get::<_, i64>(0)?])?;
-        while let Some(share) = per_service.next()? {
-            services.push(ServiceShare {
-                name: sources.text(share.get(0)?)?,
-                span_count: share.get::<_, i64>(1)? as u64,
-                error_count: share.get::<_, i64>(2)? as u64,
-            });
+    let mut statement = db.prepare_cached(TOP)?;
+    let mut rows = statement.query([top])?;
+    let row = rows.next()?.ok_or_else(|| StoreError::Damaged(format!("trace {top} has no root")))?;
+    let mut line = TraceSummary {
+        start_ns: row.get::<_, i64>(1)? as u64,
+        end_ns: row.get::<_, i64>(2)? as u64,
+        span_count: row.get::<_, i64>(3)? as u64,
+        error_count: row.get::<_, i64>(4)? as u64,
+        root: record(sources, row.get(0)?, row, 5)?,
+        services: Vec::new(),
+        joined: Vec::new(),
+    };
+    let mut part = db.prepare_cached("SELECT trace_id, span_count, error_count FROM trace WHERE id = ?1")?;
+    let mut shares =
+        db.prepare_cached("SELECT service, span_count, error_count FROM trace_service WHERE trace = ?1")?;
+    let mut per_service: HashMap<i64, (u64, u64)> = HashMap::new();
+    for trace in joins.tree(top, calls)?.traces {
+        if trace != top {
+            let (id, spans, errors): (_, i64, i64) =
+                part.query_row([trace], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            line.joined.push(id);
+            line.span_count += spans as u64;
+            line.error_count += errors as u64;
         }
-        found.push(TraceSummary {
-            start_ns: row.get::<_, i64>(2)? as u64,
-            end_ns: row.get::<_, i64>(3)? as u64,
-            span_count: row.get::<_, i64>(4)? as u64,
-            error_count: row.get::<_, i64>(5)? as u64,
-            root: record(&mut sources, row.get(1)?, row, 6)?,
-            services,
-        });
+        let mut rows = shares.query([trace])?;
+        while let Some(share) = rows.next()? {
+            let (spans, errors) = per_service.entry(share.get(0)?).or_default();
+            *spans += share.get::<_, i64>(1)? as u64;
+            *errors += share.get::<_, i64>(2)? as u64;
+        }
     }
-    Ok(found)
+    let mut per_service: Vec<_> = per_service.into_iter().collect();
+    per_service.sort_by_key(|(service, (spans, _))| (std::cmp::Reverse(*spans), *service));
+    for (service, (span_count, error_count)) in per_service {
+        line.services.push(ServiceShare { name: sources.text(service)?, span_count, error_count });
+    }
+    Ok(line)
 }
 
 fn trace_row(db: &Connection, trace_id: &TraceId) -> Result<Option<i64>, StoreError> {
@@ -160,22 +235,44 @@ fn trace_row(db: &Connection, trace_id: &TraceId) -> Result<Option<i64>, StoreEr
     Ok(statement.query_row([trace_id], |row| row.get(0)).optional()?)
 }
 
-/// All spans of a trace by start time; `None` when the trace is unknown.
+/// All spans of the whole that a trace is a part of, which for most is the trace itself; `None` when it is unknown.
 ///
 /// # Errors
 /// When SQLite fails or a record is damaged.
-pub fn trace(db: &Connection, trace_id: TraceId) -> Result<Option<Vec<SpanRecord>>, StoreError> {
-    let Some(trace) = trace_row(db, &trace_id)? else { return Ok(None) };
+pub fn trace(db: &Connection, trace_id: TraceId) -> Result<Option<TraceTree>, StoreError> {
+    let Some(asked) = trace_row(db, &trace_id)? else { return Ok(None) };
     const SPANS: &str =
         concat!("SELECT ", span_columns!(), " FROM span s WHERE s.trace = ?1 ORDER BY s.start_ns, s.span_id");
+    // A trace has no bound in spans, so neither has the whole.
+    let mut unbounded = usize::MAX;
+    let tree = Joins::new(db).tree(asked, &mut unbounded)?;
+    let mut ids = HashMap::new();
     let mut sources = Sources::new(db);
     let mut statement = db.prepare_cached(SPANS)?;
-    let mut rows = statement.query([trace])?;
-    let mut spans = Vec::new();
-    while let Some(row) = rows.next()? {
-        spans.push(record(&mut sources, trace_id, row, 0)?);
+    let mut id_of = db.prepare_cached("SELECT trace_id FROM trace WHERE id = ?1")?;
+    let mut found = TraceTree { joined: Vec::new(), spans: Vec::new() };
+    for trace in &tree.traces {
+        let id: TraceId = id_of.query_row([trace], |row| row.get(0))?;
+        ids.insert(*trace, id);
+        if id != trace_id {
+            found.joined.push(id);
+        }
+        let mut rows = statement.query([trace])?;
+        while let Some(row) = rows.next()? {
+            found.spans.push(record(&mut sources, id, row, 0)?);
+        }
     }
-    Ok(Some(spans))
+    if !found.joined.is_empty() {
+        let joins = tree.joins.iter().map(|join| {
+            ((ids[&join.below], join.root), Parent { trace_id: ids[&join.above], span_id: join.call })
+        });
+        let joins: HashMap<_, _> = joins.collect();
+        for span in found.spans.iter_mut().filter(|span| span.parent_id.is_none()) {
+            span.joined = joins.get(&(span.trace_id, span.span_id)).copied();
+        }
+        found.spans.sort_by_key(|span| (span.start_ns as i64, span.span_id));
+    }
+    Ok(Some(found))
 }
 
 /// Spans, newest start first.

@@ -10,6 +10,9 @@ const QUIET_NS = 60_000_000_000n;
 /** Logs that a trace shows at most. */
 const MOST_LOGS = 1_000;
 
+/** Traces of other hosts whose logs are asked for as well: each takes a request. */
+const MOST_LOG_TRACES = 20;
+
 export class OpenTrace {
   detail = $state.raw<TraceDetail | null>(null);
   logs = $state.raw<LogRecord[]>([]);
@@ -48,16 +51,23 @@ export class OpenTrace {
     return minus(fromMillis(Date.now()), last) < QUIET_NS;
   }
 
+  /** Oldest first; a log names the trace of its own host. */
+  async #logsOf(traceIds: readonly string[]): Promise<LogRecord[]> {
+    const signal = this.#controller.signal;
+    const answers = await Promise.all(traceIds.map((traceId) => api.logs({ limit: MOST_LOGS, traceId }, signal)));
+    const logs = answers.flatMap((answer) => answer.reverse());
+    if (answers.length > 1) logs.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
+    return logs;
+  }
+
   async #load(): Promise<void> {
     const signal = this.#controller.signal;
     try {
-      const [detail, logs] = await Promise.all([
-        api.trace(this.id, signal),
-        api.logs({ limit: MOST_LOGS, traceId: this.id }, signal),
-      ]);
+      const detail = await api.trace(this.id, signal);
+      const logs = await this.#logsOf([detail.id, ...detail.wire.joined_trace_ids.slice(0, MOST_LOG_TRACES)]);
       if (this.detail === null) this.detail = detail;
       else if (detail.spans.length > this.detail.spans.length) this.#newer = detail;
-      if (logs.length !== this.logs.length) this.logs = logs.reverse();
+      if (logs.length !== this.logs.length) this.logs = logs;
       this.error = '';
       this.isMissing = false;
     } catch (error) {

@@ -38,6 +38,13 @@ describe('buildTree', () => {
     expect(drawn(buildTree(spans))).toBe(tree);
   });
 
+  it('hangs the root of another host’s trace at its call', () => {
+    const joinedParent = { traceId: 'other', spanId: 'b', linkSource: 'link_id' };
+    const times = { startTimeUnixNano: '0', endTimeUnixNano: '9' };
+    const served = readSpan(wireSpan({ spanId: 'c', joinedParent, ...times }));
+    expect(drawn(buildTree([served, span('a', '', 1), span('b', 'a', 2), span('d', 'c', 3)]))).toBe('a(b(c(d)))');
+  });
+
   it('counts what is below', () => {
     const [root] = buildTree([span('a', '', 0), span('b', 'a', 1, 9, true), span('c', 'b', 2), span('d', 'c', 3, 4, true)]);
     expect(root).toMatchObject({ depth: 0, descendants: 3, errorsBelow: 2 });
