@@ -192,6 +192,16 @@ fn close_and_idleness_end_a_blind_response() {
 }
 
 #[test]
+fn what_waits_behind_a_blind_response_may_have_been_answered_when_the_connection_ends() {
+    for how in [CloseKind::Fin, CloseKind::Reset] {
+        let mut tape = Tape::new();
+        tape.receive([get("/a"), get("/b")].concat());
+        tape.op(Send, format!("{CHUNKED}5\r\n").as_bytes(), 500, b"").close(how);
+        assert_eq!(tape.summary(), ["/a 200", "response_not_captured"], "{how:?}");
+    }
+}
+
+#[test]
 fn blind_request_ends_with_its_response() {
     let mut tape = Tape::new();
     tape.op(Receive, b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n", 500, b"");

@@ -12,7 +12,15 @@ impl<M: Clone> Connection<M> {
         let head_in_progress = self.request_head_in_progress().is_some();
         let response = self.response_so_far();
         for (position, open) in std::mem::take(&mut self.open).into_iter().enumerate() {
-            let response = if position == 0 { response } else { Response::None };
+            let response = match (position, response) {
+                (0, response) => response,
+                // What could not be seen of the first response may have been its end and this request's response.
+                (_, Response::Blind) if how != CloseKind::Forgotten => {
+                    out.push(open.dropped(DropCause::ResponseNotCaptured));
+                    continue;
+                }
+                _ => Response::None,
+            };
             out.push(ended(open, response, at_ns, how));
         }
         if head_in_progress {
