@@ -61,7 +61,8 @@ pub static RULE_PORTS: HashMap<u16, u8> = HashMap::with_max_entries(65536, 1);
 pub static SERVED_PORTS: LruHashMap<u16, u8> = LruHashMap::with_max_entries(4096, 0);
 
 /// How tasks lie in the memory of a process, by tgid: those whose runtime is known. Written by user space when it has
-/// looked at the program, deleted by it when the process ends. As many as there may be processes.
+/// looked at the program, and at fork; deleted at exec, and by user space when the process ends. As many as there may be
+/// traced processes.
 #[map]
 pub static TASK_LAYOUTS: HashMap<u32, TaskLayout> = HashMap::with_max_entries(8192, 0);
 

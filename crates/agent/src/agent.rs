@@ -6,7 +6,7 @@ mod report;
 
 use std::{
     sync::{
-        Arc,
+        Arc, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -24,11 +24,14 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config::{Settings, TapChoice},
-    discover::{TargetMaps, Targets, host, proc},
+    discover::{TargetMaps, Targets, host, proc, runtimes::Runtimes},
     export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
     health::SignOfLife,
     pipeline::{Clock, Pipeline, RootDecision, Sampled, samples},
-    probes::{self, KernelMaps, reader},
+    probes::{
+        self, KernelMaps, Tap, reader,
+        tasks::{SharedTap, TaskProbes},
+    },
 };
 use health_file::HealthFile;
 use report::Reporter;
@@ -55,8 +58,18 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         ring_bytes: settings.tap.ring_buffer_bytes,
     })?;
     let (maps, mut events) = KernelMaps::take(loader.ebpf())?;
-    let KernelMaps { targets, rule_ports, served_ports, conns, new_programs, mut wake, drops: kernel_drops } =
-        maps;
+    let KernelMaps {
+        targets,
+        rule_ports,
+        served_ports,
+        conns,
+        task_layouts,
+        new_programs,
+        mut wake,
+        drops: kernel_drops,
+    } = maps;
+    let shared_tap: SharedTap = Arc::default();
+    let runtimes = Runtimes::start(TaskProbes::new(Arc::clone(&shared_tap), task_layouts))?;
     let host_name =
         settings.naming.hostname.clone().or_else(host::name).unwrap_or_else(|| "unknown".to_owned());
     let mut targets = Targets::new(
@@ -65,18 +78,22 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         settings.sampler,
         host_name,
         TargetMaps { targets, rule_ports, served_ports, new_programs },
+        runtimes,
     )
     .context("tell the kernel side what selects")?;
     // Events first, then the look at what is there: a process that starts in between is seen twice, never missed.
     let tap = loader.attach()?;
     let attached_after = started.elapsed();
+    let (tap_choice, program_count, program_fds) = (tap.choice, tap.attached.len(), tap.program_fds());
+    let degraded = tap.degraded.clone();
+    *lock(&shared_tap) = Some(tap);
     targets.scan();
-    for lack in &tap.degraded {
+    for lack in &degraded {
         warn!("{lack}");
     }
     info!(
-        tap = ?tap.choice,
-        programs = tap.attached.len(),
+        tap = ?tap_choice,
+        programs = program_count,
         attached_ms = attached_after.as_millis() as u64,
         ready_ms = started.elapsed().as_millis() as u64,
         targets = targets.len(),
@@ -87,8 +104,8 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let (unix_ns, monotonic_ns) = clock::both();
     let pipeline = Pipeline::new(&settings.http, instrumentation_scope(), Clock::new(unix_ns, monotonic_ns));
-    let reporter = Reporter::new(kernel_drops, tap.program_fds());
-    let health = Health { file: health_file, tap: tap.choice, drops: Arc::clone(&drops) };
+    let reporter = Reporter::new(kernel_drops, program_fds);
+    let health = Health { file: health_file, tap: tap_choice, drops: Arc::clone(&drops) };
     let mut work =
         Work { pipeline, targets, conns, sink, reporter, health, looked_for_lost_ns: monotonic_ns };
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
@@ -103,7 +120,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     wait_for_stop(&reader).await?;
     info!("stopping");
     // Detaches every program first: then the ring buffer empties by itself, whatever the load.
-    drop(tap);
+    drop(lock(&shared_tap).take());
     stop.store(true, Ordering::Release);
     let (result, counters) = tokio::task::spawn_blocking(|| reader.join())
         .await?
@@ -111,6 +128,11 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     export.shutdown(settings.shutdown_timeout).await;
     report::summary(&counters, drops.read());
     result.context("read events")
+}
+
+/// The attached programs; a thread that panicked while it held them has left them whole.
+fn lock(tap: &SharedTap) -> MutexGuard<'_, Option<Tap>> {
+    tap.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for a signal, or for the reader to end by itself, which it does only on an error.
@@ -187,6 +209,9 @@ impl reader::Handler for Work {
     fn tick(&mut self) {
         let (unix_ns, monotonic_ns) = clock::both();
         self.pipeline.clock_mut().adjust(unix_ns, monotonic_ns);
+        if self.reporter.lost_events() {
+            self.pipeline.lost_events(monotonic_ns);
+        }
         self.pipeline.tick(monotonic_ns);
         self.look_for_lost(monotonic_ns);
         self.targets.tick();

@@ -38,6 +38,11 @@ impl KernelDrop {
         Self::TaskRingFull,
     ];
 
+    /// Whether an event is missing that tells what a traced process did.
+    pub const fn is_of_event(self) -> bool {
+        matches!(self, Self::DataRingFull | Self::SocketRingFull | Self::ConnStateFull | Self::TaskRingFull)
+    }
+
     /// Name as it appears in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

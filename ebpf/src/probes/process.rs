@@ -11,12 +11,15 @@ use crate::{
     emit::{count, header, send_process_event},
     filter::{Caller, is_target, is_target_by},
     kernel::task::Task,
-    maps::{NEW_PROGRAMS, TARGETS},
+    maps::{NEW_PROGRAMS, TARGETS, TASK_LAYOUTS},
+    runtime::layout_of,
 };
 
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(_ctx: BtfTracePointContext) -> i32 {
     let caller = Caller::current();
+    // The layout was that of another program.
+    let _: Result<(), _> = TASK_LAYOUTS.remove(caller.tgid);
     let inherited = is_target_by(caller.tgid, target::INHERITED);
     let mut traced = !inherited && is_target(caller.tgid);
     if !traced {
@@ -49,6 +52,10 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
     if TARGETS.insert(tgid, target::INHERITED, 0).is_err() {
         count(KernelDrop::TargetsFull);
         return 0;
+    }
+    if let Some(layout) = layout_of(parent.tgid) {
+        // Where there is no room, its tasks are not followed.
+        let _: Result<(), _> = TASK_LAYOUTS.insert(tgid, layout, 0);
     }
     notify(Caller { tgid, tid: child.tid() }, parent.tgid, process::what::FORK, true);
     0

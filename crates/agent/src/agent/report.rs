@@ -13,6 +13,9 @@ use crate::{export::ExportCounts, pipeline::Counters, probes::maps::Drops};
 /// Time between two looks at the loss counters, and so between two warnings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Time between two looks whether events were lost, on which links depend.
+const LOOK_FOR_LOSS_EVERY: Duration = Duration::from_millis(50);
+
 /// Warns of losses of the kernel side, at a limited rate.
 pub struct Reporter {
     kernel_drops: Drops,
@@ -20,12 +23,33 @@ pub struct Reporter {
     programs: Vec<(&'static str, i32)>,
     reported: HashMap<&'static str, u64>,
     looked: Instant,
+    /// Events lost so far, of all causes, and when that was last looked at.
+    lost: u64,
+    lost_looked: Instant,
 }
 
 impl Reporter {
     /// Nothing reported yet.
     pub fn new(kernel_drops: Drops, programs: Vec<(&'static str, i32)>) -> Self {
-        Self { kernel_drops, programs, reported: HashMap::new(), looked: Instant::now() }
+        Self {
+            kernel_drops,
+            programs,
+            reported: HashMap::new(),
+            looked: Instant::now(),
+            lost: 0,
+            lost_looked: Instant::now(),
+        }
+    }
+
+    /// Whether the kernel side lost events since this was last asked; asks it at a limited rate.
+    pub fn lost_events(&mut self) -> bool {
+        if self.lost_looked.elapsed() < LOOK_FOR_LOSS_EVERY {
+            return false;
+        }
+        self.lost_looked = Instant::now();
+        let drops = self.kernel_drops.read().unwrap_or_default();
+        let lost = drops.iter().filter(|(cause, _)| cause.is_of_event()).map(|(_, count)| count).sum();
+        std::mem::replace(&mut self.lost, lost) < lost
     }
 
     /// Looks, if it is time to.
@@ -100,9 +124,10 @@ fn skipped_runs(descriptor: i32) -> u64 {
 
 fn remedy(cause: KernelDrop) -> &'static str {
     match cause {
-        KernelDrop::DataRingFull | KernelDrop::SocketRingFull | KernelDrop::ProcessRingFull => {
-            "raise OTEL_EBPF_RING_BUFFER_SIZE"
-        }
+        KernelDrop::DataRingFull
+        | KernelDrop::SocketRingFull
+        | KernelDrop::ProcessRingFull
+        | KernelDrop::TaskRingFull => "raise OTEL_EBPF_RING_BUFFER_SIZE",
         _ => "none",
     }
 }

@@ -4,6 +4,7 @@ pub mod host;
 mod name;
 pub mod proc;
 mod resource;
+pub mod runtimes;
 
 use std::{
     collections::HashMap,
@@ -21,6 +22,7 @@ use crate::{
     probes::maps::remove_if_present,
 };
 use proc::{Listeners, ProcessInfo};
+use runtimes::{Runtimes, Taken};
 
 pub use resource::DISTRO;
 
@@ -76,6 +78,7 @@ pub struct Targets {
     known: HashMap<u32, Target>,
     ended: Vec<(u32, Instant)>,
     swept: Instant,
+    runtimes: Runtimes,
 }
 
 impl Targets {
@@ -90,6 +93,7 @@ impl Targets {
         sampler: SamplerSettings,
         host_name: String,
         mut maps: TargetMaps,
+        runtimes: Runtimes,
     ) -> Result<Self, aya::maps::MapError> {
         for port in selection.rules.iter().flat_map(|rule| rule.open_ports.ranges().iter().cloned().flatten())
         {
@@ -108,6 +112,7 @@ impl Targets {
             known: HashMap::new(),
             ended: Vec::new(),
             swept: Instant::now(),
+            runtimes,
         })
     }
 
@@ -147,6 +152,7 @@ impl Targets {
                 };
                 match origin {
                     Some(origin) => {
+                        self.runtimes.forked(event.parent_tgid, pid);
                         self.known.insert(pid, Target::Child(origin));
                     }
                     // The parent began to listen, which made the kernel side trace it, and was refused or is gone already.
@@ -214,6 +220,7 @@ impl Targets {
         };
         if proc::has_ended(pid, start_ticks) {
             self.known.remove(&pid);
+            self.runtimes.left(pid);
             self.forget_in_kernel(pid);
             debug!(pid, "process ended");
         }
@@ -251,6 +258,7 @@ impl Targets {
         }
         let Some(process) = process.filter(|_| selected) else {
             if self.known.remove(&pid).is_some() {
+                self.runtimes.left(pid);
                 self.forget_in_kernel(pid);
                 debug!(pid, "process is not traced any more");
             }
@@ -270,6 +278,12 @@ impl Targets {
             ports = ?origin.process.listening_ports,
             "tracing process"
         );
+        self.runtimes.taken(Taken {
+            pid,
+            start_ticks: origin.process.start_ticks,
+            service: traced.service.name.clone(),
+            exe_path: origin.process.exe_path.clone(),
+        });
         self.known.insert(pid, Target::Known(origin, traced));
         true
     }

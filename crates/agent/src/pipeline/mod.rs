@@ -95,6 +95,9 @@ const QUIET_END_NS: u64 = 2_000_000_000;
 /// A connection without open requests is forgotten after this quiet time; its next request is seen as on a connection
 /// older than the agent.
 const FORGET_IDLE_NS: u64 = 300_000_000_000;
+/// Longest time after the loss of events until it is known: between two looks at the counters, and as long as the reader
+/// may be behind.
+const LOST_WITHIN_NS: u64 = 1_000_000_000;
 /// Events between two looks at which exchanges can be placed. Between two ticks there may be thousands: told all at once
 /// they would overrun the exporter's queue.
 const PLACE_EVERY: u32 = 256;
@@ -234,6 +237,11 @@ impl Pipeline {
         self.counters.task_events += 1;
         self.saw(event.header.ktime_ns);
         self.tree.task(event);
+    }
+
+    /// Events were lost, not long before `now_ns`: what was not seen may have been there.
+    pub fn lost_events(&mut self, now_ns: u64) {
+        self.tree.lost_events(now_ns.saturating_sub(LOST_WITHIN_NS), now_ns);
     }
 
     /// A connection changed its state.

@@ -7,7 +7,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
-use otel_ebpf_events::{ConnState, KernelDrop};
+use otel_ebpf_events::{ConnState, KernelDrop, TaskLayout};
 
 /// Handles of every map that user space touches.
 pub struct KernelMaps {
@@ -19,6 +19,8 @@ pub struct KernelMaps {
     pub served_ports: HashMap<MapData, u16, u8>,
     /// Connections by cookie.
     pub conns: HashMap<MapData, u64, ConnState>,
+    /// How tasks lie in the memory of a process.
+    pub task_layouts: HashMap<MapData, u32, TaskLayout>,
     /// Whether every program that begins is traced until user space has looked at it.
     pub new_programs: Array<MapData, u32>,
     /// Waking the reader.
@@ -71,6 +73,7 @@ impl KernelMaps {
             rule_ports: HashMap::try_from(take("RULE_PORTS")?)?,
             served_ports: HashMap::try_from(take("SERVED_PORTS")?)?,
             conns: HashMap::try_from(take("CONNS")?)?,
+            task_layouts: HashMap::try_from(take("TASK_LAYOUTS")?)?,
             new_programs: Array::try_from(take("NEW_PROGRAMS")?)?,
             wake: Wake {
                 asleep: Array::try_from(take("READER_ASLEEP")?)?,

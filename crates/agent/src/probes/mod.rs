@@ -4,6 +4,7 @@ pub mod load;
 pub mod maps;
 pub mod offsets;
 pub mod reader;
+pub mod tasks;
 
 pub use load::{Attached, LoadError, Loader, Tap, TapSettings, load};
 pub use maps::{KernelMaps, Wake};

@@ -6,6 +6,7 @@
 mod elf;
 mod go;
 mod site;
+pub mod threads;
 mod tokio;
 
 use otel_ebpf_events::TaskLayout;

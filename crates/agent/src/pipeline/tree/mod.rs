@@ -170,10 +170,10 @@ impl Tree {
         }
     }
 
-    /// Events up to this time may be missing: what was not seen then may have been there.
+    /// Events of this time may be missing, of any process: what was not seen may have been there, and go on.
     pub fn lost_events(&mut self, from_ns: u64, until_ns: u64) {
         for process in self.processes.values_mut() {
-            process.blind(from_ns, until_ns);
+            process.blind(from_ns, until_ns.saturating_add(BLIND_FOR_NS));
             process.tasks.lost(until_ns);
         }
     }
