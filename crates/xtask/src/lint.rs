@@ -1,16 +1,18 @@
 //! `cargo xtask lint`.
 
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::step::{Tally, is_installed};
+use crate::{
+    cargo,
+    step::{Tally, is_installed},
+    target_dir,
+};
 
 const BPF_PACKAGE: &str = "otel-ebpf-programs";
 
@@ -45,13 +47,6 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The cargo that runs this program, so that a `+toolchain` carries over.
-fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.current_dir(root);
-    command
-}
-
 fn clippy_host(root: &Path) -> Command {
     let mut command = cargo(root);
     command.args([
@@ -83,10 +78,6 @@ fn clippy_bpf(root: &Path) -> Command {
             format!("--cfg=bpf_target_arch=\"{}\"\x1f-Cpanic=abort", env::consts::ARCH),
         );
     command
-}
-
-fn target_dir(root: &Path) -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
 /// Every shell script of the repository, relative to its root, by name.

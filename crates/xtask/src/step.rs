@@ -46,6 +46,13 @@ impl Tally {
         println!("    {name}: {outcome}, {:.1} s", start.elapsed().as_secs_f64());
     }
 
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// Counts a step that cannot run on this machine, and says why.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         self.skipped += 1;
