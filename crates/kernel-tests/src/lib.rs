@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod client;
+pub mod corpus;
 pub mod forest;
 pub mod kernel;
 pub mod net;
