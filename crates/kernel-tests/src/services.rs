@@ -3,7 +3,6 @@
 pub mod polyglot;
 
 use std::{
-    convert::Infallible,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -27,17 +26,11 @@ pub struct Service {
 impl Service {
     /// Starts a command in a directory of its own that serves a port; does not wait until it listens.
     pub fn start(port: u16, make: impl FnOnce(&Path) -> Command) -> Self {
-        let Ok(service) = Self::try_start(port, |dir| Ok::<_, Infallible>(make(dir)));
-        service
-    }
-
-    /// As [`Service::start`], where there may be no command.
-    pub fn try_start<E>(port: u16, make: impl FnOnce(&Path) -> Result<Command, E>) -> Result<Self, E> {
         let dir = tempfile::tempdir().expect("make a directory");
-        let mut command = make(dir.path())?;
+        let mut command = make(dir.path());
         let process =
             Process::start(command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()));
-        Ok(Self { port, dir, process })
+        Self { port, dir, process }
     }
 
     /// Waits until it listens on loopback by IPv4.

@@ -27,7 +27,6 @@ pub fn python_async(port: u16, next: u16) -> Made {
 /// Flask's own server, a thread for each connection, and `urllib`.
 pub fn flask(port: u16, next: u16) -> Made {
     let python = venv()?.join("bin/python");
-    attempt(Command::new(&python).args(["-c", "import flask"]))?;
     Ok(script(&python, "flask_hop.py", port, next, &[]))
 }
 
@@ -39,7 +38,7 @@ pub fn node(port: u16, next: u16, manner: &str) -> Made {
 /// Go's `net/http`, with its symbols or without.
 pub fn go(port: u16, next: u16, stripped: bool) -> Made {
     let venv = venv()?;
-    Service::try_start(port, |dir| {
+    Ok(Service::start(port, |dir| {
         let mut build = Command::new(venv.join("bin/go"));
         build
             .envs([("CGO_ENABLED", "0"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")])
@@ -48,36 +47,36 @@ pub fn go(port: u16, next: u16, stripped: bool) -> Made {
         if stripped {
             build.args(["-ldflags", "-s -w"]);
         }
-        attempt(build.arg(source("go_hop.go")))?;
-        Ok(hop(dir.join("go_hop"), port, next))
-    })
+        must(build.arg(source("go_hop.go")));
+        hop(dir.join("go_hop"), port, next)
+    }))
 }
 
 /// Java's `HttpServer` with a pool of threads, which ask by `HttpURLConnection`; run as a source file.
 pub fn java_source(port: u16, next: u16) -> Made {
     installed("javac")?;
-    Service::try_start(port, |_| {
+    Ok(Service::start(port, |_| {
         let mut command = java();
         command.arg(source("JavaHop.java"));
         command.args([&port.to_string(), &next.to_string(), "connection"]);
-        Ok(command)
-    })
+        command
+    }))
 }
 
 /// Java's `HttpServer` with a pool of threads, which ask by `HttpClient`; run from an archive, `orders-1.2.jar`.
 pub fn java_archive(port: u16, next: u16) -> Made {
     let (javac, jar) = (installed("javac")?, installed("jar")?);
-    Service::try_start(port, |dir| {
+    Ok(Service::start(port, |dir| {
         let classes = dir.join("classes");
-        attempt(Command::new(&javac).arg("-d").arg(&classes).arg(source("JavaHop.java")))?;
+        must(Command::new(&javac).arg("-d").arg(&classes).arg(source("JavaHop.java")));
         let archive = dir.join("orders-1.2.jar");
         let mut pack = Command::new(&jar);
         pack.args(["--create", "--main-class", "JavaHop", "--file"]).arg(&archive);
-        attempt(pack.arg("-C").arg(&classes).arg("."))?;
+        must(pack.arg("-C").arg(&classes).arg("."));
         let mut command = java();
         command.arg("-jar").arg(&archive).args([&port.to_string(), &next.to_string(), "client"]);
-        Ok(command)
-    })
+        command
+    }))
 }
 
 /// Java as small as it goes, and without what it would say on stderr of options in the environment.
@@ -90,29 +89,32 @@ fn java() -> Command {
 /// PHP's built-in server, one process or so many that it forks.
 pub fn php(port: u16, next: u16, workers: Option<u16>) -> Made {
     let php = installed("php")?;
-    Service::try_start(port, |_| {
+    Ok(Service::start(port, |_| {
         let mut command = Command::new(php);
         command.args(["-S", &format!("127.0.0.1:{port}")]).arg(source("php_hop.php"));
         command.env("NEXT_PORT", next.to_string());
         if let Some(workers) = workers {
             command.env("PHP_CLI_SERVER_WORKERS", workers.to_string());
         }
-        Ok(command)
-    })
+        command
+    }))
 }
 
 /// C: libmicrohttpd with a thread for each `connection` or a `pool` of threads, or `plain`, without a library.
 pub fn c(port: u16, next: u16, manner: &str) -> Made {
     let compiler = installed("cc")?;
-    Service::try_start(port, |dir| {
+    let library =
+        attempt(Command::new(&compiler).args(["-E", "-include", "microhttpd.h", "-x", "c", "/dev/null"]));
+    library.map_err(|_| missing("libmicrohttpd"))?;
+    Ok(Service::start(port, |dir| {
         let program = dir.join("c_hop");
         let mut build = Command::new(compiler);
         build.args(["-O2", "-o"]).arg(&program).arg(source("c_hop.c")).args(["-lmicrohttpd", "-pthread"]);
-        attempt(&mut build)?;
+        must(&mut build);
         let mut command = hop(program, port, next);
         command.arg(manner);
-        Ok(command)
-    })
+        command
+    }))
 }
 
 /// nginx as a reverse proxy that keeps its connections to the next hop.
@@ -158,9 +160,18 @@ fn script(interpreter: &Path, name: &str, port: u16, next: u16, more: &[&str]) -
 fn installed(name: &str) -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut places = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).map(|dir| dir.join(name));
-    places
-        .find(|place| place.is_file())
-        .ok_or_else(|| format!("needs {name} (scripts/setup.sh --test kernel)"))
+    places.find(|place| place.is_file()).ok_or_else(|| missing(name))
+}
+
+fn missing(what: &str) -> String {
+    format!("needs {what} (scripts/setup.sh --test kernel)")
+}
+
+/// Runs what can only fail for a mistake in here, and is no reason to skip a test.
+fn must(command: &mut Command) {
+    if let Err(mistake) = attempt(command) {
+        panic!("{mistake}");
+    }
 }
 
 /// Where `scripts/setup.sh` puts Go and Flask, in the target directory in which the test lies.
@@ -168,5 +179,5 @@ fn venv() -> Result<PathBuf, String> {
     let test = env::current_exe().map_err(|error| error.to_string())?;
     let venv = test.ancestors().nth(3).map(|target_dir| target_dir.join("polyglot-venv"));
     venv.filter(|venv| venv.join("installed.txt").is_file())
-        .ok_or_else(|| "needs Go and Flask in polyglot-venv (scripts/setup.sh --test kernel)".to_owned())
+        .ok_or_else(|| missing("Go and Flask in polyglot-venv"))
 }
