@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::Bench;
+
 /// Developer commands of this repository.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -21,6 +23,9 @@ pub(crate) enum Command {
     /// Runs the tests that load programs into a kernel (crates/kernel-tests).
     #[command(subcommand)]
     KernelTest(KernelTest),
+    /// Measures, and prints a table.
+    #[command(subcommand)]
+    Bench(Bench),
     /// The first program of a guest.
     #[command(hide = true)]
     GuestInit,

@@ -3,6 +3,7 @@
 //! Each command is a module with a `run` function; `cli` names them.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
 mod kernel_test;
 mod lint;
@@ -33,6 +34,7 @@ fn run() -> Result<ExitCode> {
     match arguments.command {
         cli::Command::Lint => lint::run(&repository_root()?),
         cli::Command::KernelTest(arguments) => kernel_test::run(&repository_root()?, &arguments),
+        cli::Command::Bench(arguments) => bench::run(&repository_root()?, &arguments),
         cli::Command::GuestInit => kernel_test::init::run().map(|never| match never {}),
     }
 }
