@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use otel_ebpf_events::{
-    ConnState,
+    ConnState, process,
     socket::what,
     user::{Event, decode},
 };
@@ -103,7 +103,11 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let (unix_ns, monotonic_ns) = clock::both();
-    let pipeline = Pipeline::new(&settings.http, instrumentation_scope(), Clock::new(unix_ns, monotonic_ns));
+    let mut pipeline =
+        Pipeline::new(&settings.http, instrumentation_scope(), Clock::new(unix_ns, monotonic_ns));
+    if settings.exclude_otel_instrumented_services {
+        pipeline.leave_exporters();
+    }
     let reporter = Reporter::new(kernel_drops, program_fds);
     let health = Health { file: health_file, tap: tap_choice, drops: Arc::clone(&drops) };
     let mut work =
@@ -196,7 +200,12 @@ impl reader::Handler for Work {
                 self.pipeline.counters_mut().operations_not_traced += 1;
             }
             Ok(Event::Socket(event)) => self.pipeline.socket(&event),
-            Ok(Event::Process(event)) => self.targets.process(&event),
+            Ok(Event::Process(event)) => {
+                if matches!(event.what, process::what::FORK | process::what::EXEC) {
+                    self.pipeline.process_begins(event.header.tgid);
+                }
+                self.targets.process(&event);
+            }
             Ok(Event::Task(event)) => self.pipeline.task(&event),
             Err(error) => {
                 self.pipeline.counters_mut().undecodable += 1;
@@ -215,6 +224,8 @@ impl reader::Handler for Work {
         self.pipeline.tick(monotonic_ns);
         self.look_for_lost(monotonic_ns);
         self.targets.tick();
+        let targets = &self.targets;
+        self.pipeline.keep_processes(|pid| targets.knows(pid));
         self.hand_over();
         self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
         self.show_life(monotonic_ns);
@@ -230,6 +241,11 @@ impl Work {
             if let Err(error) = self.conns.insert(cookie, ignored, BPF_EXIST) {
                 debug!(cookie, %error, "cannot silence connection");
             }
+        }
+        while let Some(pid) = self.pipeline.next_exporter() {
+            let service = self.targets.traced(pid).map(|traced| traced.service);
+            let service = service.as_ref().map(|service| service.name.as_str());
+            info!(pid, service, "exports traces by itself: its spans are left to its SDK");
         }
         let (mut unsampled, mut unattributed) = (0, 0);
         for finished in self.pipeline.take_finished() {

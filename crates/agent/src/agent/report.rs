@@ -140,6 +140,7 @@ pub fn summary(counters: &Counters, export: ExportCounts) {
         requests_dropped = counters.dropped_total(),
         dropped_by_cause = ?counters.dropped,
         ignored = counters.ignored,
+        left_to_sdk = counters.left_to_sdk,
         failed_connects = counters.failed_connects,
         spans = counters.spans,
         linked = ?counters.links.linked,

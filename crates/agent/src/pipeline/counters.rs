@@ -21,7 +21,8 @@ pub struct Counters {
     pub task_events: u64,
     /// Requests whose beginning was seen.
     pub seen: u64,
-    /// Requests that were told from beginning to end: each became a span, but for those counted as `ignored`.
+    /// Requests that were told from beginning to end: each became a span, but for those counted as `ignored`
+    /// or `left_to_sdk`.
     pub exchanges: u64,
     /// Failed connects that became a span.
     pub failed_connects: u64,
@@ -33,6 +34,8 @@ pub struct Counters {
     pub unattributed: u64,
     /// Requests that the configuration ignores by their route.
     pub ignored: u64,
+    /// Requests and failed connects of processes that export traces by themselves: they give no span.
+    pub left_to_sdk: u64,
     /// What became of the spans' places.
     pub links: LinkCounts,
     /// Requests that gave no span, by cause.

@@ -8,6 +8,7 @@ mod errno;
 mod forwarded;
 mod http_span;
 mod order;
+mod otlp_export;
 mod route;
 mod sampler;
 mod span;
@@ -35,6 +36,7 @@ pub use clock::Clock;
 pub use counters::Counters;
 use http_span::{ExchangeSpans, HttpSpans};
 use order::Order;
+use otlp_export::{OtlpExports, Watch};
 use route::Router;
 pub use sampler::{RootDecision, samples};
 use span::Identity;
@@ -88,6 +90,8 @@ struct Tracked {
     opened: Option<NodeId>,
     /// What tasks did since the tree was last told.
     moved: Vec<Moved>,
+    /// Whether traces are exported over it.
+    watch: Watch,
 }
 
 /// A response without a visible end is taken as ended after this quiet time.
@@ -112,6 +116,7 @@ pub struct Pipeline {
     router: Router,
     scope: InstrumentationScope,
     tree: Tree,
+    exports: OtlpExports,
     placed: Vec<Placed>,
     counters: Counters,
     outcomes: Vec<Outcome<Meta>>,
@@ -143,6 +148,7 @@ impl Pipeline {
             router: Router::new(&http.routes),
             scope,
             tree: Tree::default(),
+            exports: OtlpExports::default(),
             placed: Vec::new(),
             counters: Counters::default(),
             outcomes: Vec::new(),
@@ -214,22 +220,46 @@ impl Pipeline {
             task: event.task,
             opened: None,
             moved: Vec::new(),
+            watch: Watch::default(),
         });
         tracked.tgid = event.header.tgid;
         tracked.task = event.task;
-        let Tracked { engine, order, moved, .. } = tracked;
-        let outcomes = &mut self.outcomes;
+        let Tracked { engine, order, moved, watch, .. } = tracked;
+        let (outcomes, exports) = (&mut self.outcomes, &mut self.exports);
         order.put(event, head, tail, |event, head, tail| {
             moved.extend(moved_by_task(event));
+            exports.operation(watch, event, head, tail);
             feed(engine, event, head, tail, outcomes);
         });
         if order.is_waiting() {
             self.waiting.insert(cookie);
         }
-        if matches!(engine.state(), State::Foreign | State::Upgraded) {
+        if matches!(engine.state(), State::Foreign | State::Upgraded) && !watch.is_on() {
             self.ignorable.push(cookie);
         }
         self.settle(cookie, 0);
+    }
+
+    /// Leaves the spans of processes that export traces to them.
+    pub fn leave_exporters(&mut self) {
+        self.exports.watch();
+    }
+
+    /// A process begins, or becomes another program.
+    pub fn process_begins(&mut self, tgid: u32) {
+        self.exports.begins(tgid);
+    }
+
+    /// Forgets what is known of processes that are gone.
+    pub fn keep_processes(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.exports.keep(is_there);
+    }
+
+    /// A process that was found to export traces since this was last asked. What it did is told no more.
+    pub fn next_exporter(&mut self) -> Option<u32> {
+        let tgid = self.exports.next()?;
+        self.counters.left_to_sdk += self.tree.leave(tgid);
+        Some(tgid)
     }
 
     /// A task woke or made another.
@@ -249,6 +279,9 @@ impl Pipeline {
         let now_ns = event.header.ktime_ns;
         self.saw(now_ns);
         match event.what {
+            what::CONNECT_FAILED if self.exports.contains(event.header.tgid) => {
+                self.counters.left_to_sdk += 1;
+            }
             what::CONNECT_FAILED => {
                 self.counters.failed_connects += 1;
                 let opening = Opening {
@@ -354,10 +387,11 @@ impl Pipeline {
 
     /// Passes on what waits for a send that does not come.
     fn release(&mut self, cookie: u64) {
-        if let Some(Tracked { engine, order, moved, .. }) = self.connections.get_mut(&cookie) {
-            let outcomes = &mut self.outcomes;
+        if let Some(Tracked { engine, order, moved, watch, .. }) = self.connections.get_mut(&cookie) {
+            let (outcomes, exports) = (&mut self.outcomes, &mut self.exports);
             order.release(|event, head, tail| {
                 moved.extend(moved_by_task(event));
+                exports.operation(watch, event, head, tail);
                 feed(engine, event, head, tail, outcomes);
             });
             self.settle(cookie, 0);
@@ -392,6 +426,8 @@ impl Pipeline {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         for outcome in outcomes.drain(..) {
             match outcome {
+                // Who looks for its caller finds none, and goes by the header that the SDK sent.
+                Outcome::Opened(opened) if self.exports.contains(opened.request_meta.tgid) => {}
                 Outcome::Opened(opened) => {
                     let id = self.tree.open(opening(cookie, task, &opened));
                     if let Some(tracked) = self.connections.get_mut(&cookie) {
@@ -427,6 +463,12 @@ impl Pipeline {
         let path = otel_ebpf_protocols::url::split_target(&exchange.request).path;
         if self.router.ignores(path) {
             self.counters.ignored += 1;
+            self.tree.abandon(key, end_ns);
+            return;
+        }
+        self.exports.exchange(exchange);
+        if self.exports.contains(exchange.request_meta.tgid) {
+            self.counters.left_to_sdk += 1;
             self.tree.abandon(key, end_ns);
             return;
         }

@@ -225,6 +225,19 @@ impl Tree {
         self.remove(id);
     }
 
+    /// Another tells the spans of a process: its exchanges that were not told yet give none. Returns how many of them were
+    /// over; the others are abandoned when they are.
+    pub fn leave(&mut self, tgid: u32) -> u64 {
+        let is_left = |node: &Node| node.opening.tgid == tgid && node.end_ns.is_some() && !node.is_told;
+        let left: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, node)| is_left(node)).map(|(id, _)| *id).collect();
+        for id in &left {
+            self.waiting.free(*id);
+            self.remove(*id);
+        }
+        left.len() as u64
+    }
+
     /// It can no longer be told what becomes of an exchange: it gives no span, but the process may still be busy with it.
     pub fn lose(&mut self, key: Key, at_ns: u64) {
         let node = self.by_key.get(&key).and_then(|id| self.nodes.get(id));
