@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     config::{Settings, TapChoice},
-    discover::{TargetMaps, Targets, host, proc, runtimes::Runtimes},
+    discover::{TargetMaps, Targets, container, host, proc, runtimes::Runtimes},
     export::{DropCounters, Exporter, SpanBatchItem, SpanSink, instrumentation_scope},
     health::SignOfLife,
     pipeline::{Clock, Pipeline, RootDecision, Sampled, samples},
@@ -79,6 +79,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         host_name,
         TargetMaps { targets, rule_ports, served_ports, new_programs },
         runtimes,
+        container::Containers::start().context("start the thread that looks at containers")?,
     )
     .context("tell the kernel side what selects")?;
     // Events first, then the look at what is there: a process that starts in between is seen twice, never missed.

@@ -25,7 +25,7 @@ fn shares_the_hosts_name() -> bool {
 }
 
 /// The file holds one name; comments start with `#`.
-fn first_word(text: &str) -> Option<String> {
+pub(super) fn first_word(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
     line.split_whitespace().next().map(str::to_owned)
 }

@@ -1,5 +1,6 @@
 //! Which processes are traced and what they are called: a look at `/proc` at start, and events from then on.
 
+pub mod container;
 pub mod host;
 mod name;
 pub mod proc;
@@ -21,6 +22,7 @@ use crate::{
     export::Service,
     probes::maps::remove_if_present,
 };
+use container::{Awaited, Containers};
 use proc::{Listeners, ProcessInfo};
 use runtimes::{Runtimes, Taken};
 
@@ -57,6 +59,7 @@ pub struct Traced {
 struct Origin {
     process: ProcessInfo,
     environment: HashMap<String, String>,
+    container: Awaited,
 }
 
 /// A traced process.
@@ -79,6 +82,7 @@ pub struct Targets {
     ended: Vec<(u32, Instant)>,
     swept: Instant,
     runtimes: Runtimes,
+    containers: Containers,
 }
 
 impl Targets {
@@ -94,6 +98,7 @@ impl Targets {
         host_name: String,
         mut maps: TargetMaps,
         runtimes: Runtimes,
+        containers: Containers,
     ) -> Result<Self, aya::maps::MapError> {
         for port in selection.rules.iter().flat_map(|rule| rule.open_ports.ranges().iter().cloned().flatten())
         {
@@ -113,6 +118,7 @@ impl Targets {
             ended: Vec::new(),
             swept: Instant::now(),
             runtimes,
+            containers,
         })
     }
 
@@ -189,6 +195,7 @@ impl Targets {
 
     /// Forgets processes that ended a while ago, and now and then those of whose end the event was lost.
     pub fn tick(&mut self) {
+        self.rename();
         if self.swept.elapsed() >= SWEEP_EVERY {
             self.swept = Instant::now();
             let known: Vec<u32> = self.known.keys().copied().collect();
@@ -208,6 +215,28 @@ impl Targets {
         for pid in due {
             self.forget_ended(pid);
             // The main thread may have ended before the others; the next sweep looks again.
+        }
+    }
+
+    /// Gives processes the names of their containers that were found since.
+    fn rename(&mut self) {
+        while let Some(found) = self.containers.next() {
+            let of_container: Vec<(u32, Arc<Origin>)> = self
+                .known
+                .iter()
+                .filter_map(|(pid, target)| match target {
+                    Target::Known(origin, _) if Arc::ptr_eq(&origin.container, &found) => {
+                        Some((*pid, Arc::clone(origin)))
+                    }
+                    // The others are described when they are asked for.
+                    _ => None,
+                })
+                .collect();
+            for (pid, origin) in of_container {
+                let traced = self.describe(&origin);
+                info!(pid, service = traced.service.name, "looked at the container of a process");
+                self.known.insert(pid, Target::Known(origin, traced));
+            }
         }
     }
 
@@ -232,7 +261,11 @@ impl Targets {
             Target::Known(_, traced) => Some(traced.clone()),
             Target::Child(origin) => {
                 let process = ProcessInfo { pid, start_ticks: 0, ..origin.process.clone() };
-                let origin = Arc::new(Origin { process, environment: origin.environment.clone() });
+                let origin = Arc::new(Origin {
+                    process,
+                    environment: origin.environment.clone(),
+                    container: Arc::clone(&origin.container),
+                });
                 let traced = self.describe(&origin);
                 self.known.insert(pid, Target::Known(origin, traced.clone()));
                 Some(traced)
@@ -269,7 +302,9 @@ impl Targets {
             return false;
         }
         self.serve(&process.listening_ports);
-        let origin = Arc::new(Origin { environment: proc::otel_environment(pid), process });
+        let environment = proc::naming_environment(pid);
+        let container = self.containers.look(&process, &environment);
+        let origin = Arc::new(Origin { process, environment, container });
         let traced = self.describe(&origin);
         info!(
             pid,
@@ -290,8 +325,14 @@ impl Targets {
 
     fn describe(&self, origin: &Origin) -> Traced {
         let rule = self.selection.select(&facts(&origin.process));
-        let resource =
-            resource::describe(&origin.process, &origin.environment, rule, &self.naming, &self.host_name);
+        let resource = resource::describe(
+            &origin.process,
+            &origin.environment,
+            origin.container.get(),
+            rule,
+            &self.naming,
+            &self.host_name,
+        );
         let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(self.sampler);
         Traced { service: Arc::new(Service::new(resource)), sampler }
     }

@@ -29,6 +29,8 @@ pub struct ProcessInfo {
     pub in_container: bool,
     /// Id of the container that it runs in, as its cgroup tells; no container runtime is asked.
     pub container_id: Option<String>,
+    /// Id of the Kubernetes pod that it runs in, from the same place.
+    pub pod_uid: Option<String>,
 }
 
 /// Sockets that listen, of the network namespaces looked at so far, by inode. A scan over all processes reads each
@@ -65,10 +67,22 @@ pub fn read(pid: u32, listeners: &mut Listeners) -> Option<ProcessInfo> {
     let start_ticks = process.stat().map_or(0, |stat| stat.starttime);
     let listening_ports = ports(&process, listeners);
     let in_container = pid_namespace(&process) != Process::myself().ok().and_then(|own| pid_namespace(&own));
-    let container_id = process.cgroups().ok().and_then(|groups| {
-        groups.into_iter().find_map(|group| container_id(&group.pathname).map(str::to_owned))
-    });
-    Some(ProcessInfo { pid, start_ticks, exe_path, args, listening_ports, in_container, container_id })
+    let groups: Vec<String> = process
+        .cgroups()
+        .map(|groups| groups.into_iter().map(|group| group.pathname).collect())
+        .unwrap_or_default();
+    let container_id = groups.iter().find_map(|group| container_id(group).map(str::to_owned));
+    let pod_uid = groups.iter().find_map(|group| pod_uid(group));
+    Some(ProcessInfo {
+        pid,
+        start_ticks,
+        exe_path,
+        args,
+        listening_ports,
+        in_container,
+        container_id,
+        pod_uid,
+    })
 }
 
 /// Every process that there is.
@@ -78,13 +92,17 @@ pub fn all_pids() -> Vec<u32> {
         .unwrap_or_default()
 }
 
-/// The `OTEL_` variables a process was started with; empty where they may not be read.
-pub fn otel_environment(pid: u32) -> HashMap<String, String> {
+/// Variables, besides those of OpenTelemetry, by which a container may say what it is called.
+const NAMING_VARIABLES: [&str; 5] =
+    ["HOSTNAME", "POD_NAME", "K8S_POD_NAME", "POD_NAMESPACE", "K8S_NAMESPACE"];
+
+/// The variables a process was started with that name it; empty where they may not be read.
+pub fn naming_environment(pid: u32) -> HashMap<String, String> {
     let read = open(pid).and_then(|process| process.environ());
     read.unwrap_or_default()
         .into_iter()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(key, _)| key.starts_with("OTEL_"))
+        .filter(|(key, _)| key.starts_with("OTEL_") || NAMING_VARIABLES.contains(&key.as_str()))
         .collect()
 }
 
@@ -123,6 +141,20 @@ fn container_id(cgroup: &str) -> Option<&str> {
     const DIGITS: usize = 64;
     let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
     cgroup.rsplit(['/', '-', '.', ':']).find(|part| part.len() == DIGITS && part.chars().all(is_digit))
+}
+
+/// The pod's id in the path of a cgroup: `/kubepods/burstable/podUID/...`, or with underscores in place of dashes
+/// `/kubepods-burstable-podUID.slice/...`.
+fn pod_uid(cgroup: &str) -> Option<String> {
+    let is_uid = |text: &str| {
+        let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+        digits == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"-_".contains(&byte))
+    };
+    cgroup.split(['/', ':']).find_map(|part| {
+        let part = part.strip_suffix(".slice").unwrap_or(part);
+        let (before, uid) = part.rsplit_once("pod")?;
+        ((before.is_empty() || before.ends_with('-')) && is_uid(uid)).then(|| uid.replace('_', "-"))
+    })
 }
 
 fn ports(process: &Process, listeners: &mut Listeners) -> Vec<u16> {
@@ -183,9 +215,32 @@ mod tests {
     }
 
     #[test]
+    fn the_pod_is_read_from_the_cgroup() {
+        let uid = "6f1e0c2a-1b2c-4d5e-8f90-a1b2c3d4e5f6";
+        let id = "0123456789abcdef".repeat(4);
+        for (path, expected) in [
+            (format!("/kubepods/burstable/pod{uid}/{id}"), true),
+            (format!("/../../pod{uid}/{id}"), true),
+            (
+                format!(
+                    "/kubepods.slice/kubepods-besteffort-pod{}.slice/cri-{id}.scope",
+                    uid.replace('-', "_")
+                ),
+                true,
+            ),
+            (format!("/kubelet/kubepods/pod{uid}"), true),
+            (format!("/docker/{id}"), false),
+            (format!("/machine.slice/libpod-{id}.scope"), false),
+            ("/user.slice/pod".to_owned(), false),
+        ] {
+            assert_eq!(pod_uid(&path).as_deref(), expected.then_some(uid), "{path}");
+        }
+    }
+
+    #[test]
     fn a_process_that_does_not_exist_has_ended() {
         assert!(read(u32::MAX, &mut Listeners::default()).is_none());
         assert!(has_ended(u32::MAX, 0));
-        assert!(otel_environment(u32::MAX).is_empty());
+        assert!(naming_environment(u32::MAX).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{
+    container::Container,
     name::{program_name, resource_attributes},
     proc::ProcessInfo,
 };
@@ -22,10 +23,11 @@ use crate::{
 pub const DISTRO: &str = "otel-ebpf-agent";
 
 /// Describes a process. What it says about itself in its environment wins over the rule that selected it, that over
-/// the agent's own settings, and those over the program's name.
+/// the agent's own settings, those over what its container is called, and that over the program's name.
 pub fn describe(
     process: &ProcessInfo,
     environment: &HashMap<String, String>,
+    container: Option<&Container>,
     rule: Option<&Rule>,
     naming: &Naming,
     host_name: &str,
@@ -41,10 +43,12 @@ pub fn describe(
         .or_else(|| own_attribute(semconv::SERVICE_NAME))
         .or_else(|| rule.and_then(|rule| rule.service_name.clone()))
         .or_else(|| naming.service_name.clone())
+        .or_else(|| container.and_then(|container| container.service_name.clone()))
         .unwrap_or_else(|| program_name(&process.exe_path, &process.args));
     let namespace = own_attribute(semconv::SERVICE_NAMESPACE)
         .or_else(|| rule.and_then(|rule| rule.service_namespace.clone()))
-        .or_else(|| naming.service_namespace.clone());
+        .or_else(|| naming.service_namespace.clone())
+        .or_else(|| container.and_then(|container| container.service_namespace.clone()));
 
     // Later attributes of the same key replace earlier ones.
     let mut attributes: Vec<KeyValue> = Vec::new();
@@ -62,6 +66,9 @@ pub fn describe(
     }
     if let Some(id) = &process.container_id {
         set(semconv::CONTAINER_ID.to_owned(), id.clone());
+    }
+    for (key, value) in container.iter().flat_map(|container| &container.attributes) {
+        set((*key).to_owned(), value.clone());
     }
     for (key, value) in &own {
         set(key.clone(), value.clone());
@@ -106,25 +113,36 @@ mod tests {
         let rule = Rule { service_name: Some("by-rule".to_owned()), ..Rule::default() };
         let naming = Naming { service_name: Some("by-agent".to_owned()), ..Naming::default() };
         let none = Naming::default();
-        let named = |environment, rule, naming| {
-            attribute(&describe(&process(), &environment, rule, naming, "host"), semconv::SERVICE_NAME)
+        let container = Container { service_name: Some("by-container".to_owned()), ..Container::default() };
+        let container = Some(&container);
+        let named = |environment, container, rule, naming| {
+            attribute(
+                &describe(&process(), &environment, container, rule, naming, "host"),
+                semconv::SERVICE_NAME,
+            )
         };
         let both = own(&[
             ("OTEL_SERVICE_NAME", "by-variable"),
             ("OTEL_RESOURCE_ATTRIBUTES", "service.name=by-list"),
         ]);
-        assert_eq!(named(both, Some(&rule), &naming).as_deref(), Some("by-variable"));
+        assert_eq!(named(both, container, Some(&rule), &naming).as_deref(), Some("by-variable"));
         let list = own(&[("OTEL_RESOURCE_ATTRIBUTES", "service.name=by-list,team=a")]);
-        assert_eq!(named(list, Some(&rule), &naming).as_deref(), Some("by-list"));
-        assert_eq!(named(own(&[]), Some(&rule), &naming).as_deref(), Some("by-rule"));
-        assert_eq!(named(own(&[]), None, &naming).as_deref(), Some("by-agent"));
-        assert_eq!(named(own(&[]), None, &none).as_deref(), Some("shop"));
+        assert_eq!(named(list, container, Some(&rule), &naming).as_deref(), Some("by-list"));
+        assert_eq!(named(own(&[]), container, Some(&rule), &naming).as_deref(), Some("by-rule"));
+        assert_eq!(named(own(&[]), container, None, &naming).as_deref(), Some("by-agent"));
+        assert_eq!(named(own(&[]), container, None, &none).as_deref(), Some("by-container"));
+        assert_eq!(named(own(&[]), None, None, &none).as_deref(), Some("shop"));
     }
 
     #[test]
     fn the_resource_is_complete() {
         let environment = HashMap::from([("OTEL_RESOURCE_ATTRIBUTES".to_owned(), "team=a".to_owned())]);
-        let resource = describe(&process(), &environment, None, &Naming::default(), "host");
+        let container = Container {
+            service_namespace: Some("store".to_owned()),
+            attributes: vec![(semconv::K8S_POD_NAME, "shop-0".to_owned())],
+            ..Container::default()
+        };
+        let resource = describe(&process(), &environment, Some(&container), None, &Naming::default(), "host");
         for (key, expected) in [
             (semconv::SERVICE_INSTANCE_ID, "host:42"),
             (semconv::PROCESS_PID, "42"),
@@ -135,6 +153,8 @@ mod tests {
             (semconv::TELEMETRY_SDK_NAME, "opentelemetry"),
             (semconv::TELEMETRY_SDK_LANGUAGE, "rust"),
             (semconv::TELEMETRY_DISTRO_NAME, DISTRO),
+            (semconv::SERVICE_NAMESPACE, "store"),
+            (semconv::K8S_POD_NAME, "shop-0"),
             ("team", "a"),
         ] {
             assert_eq!(attribute(&resource, key).as_deref(), Some(expected), "{key}");
