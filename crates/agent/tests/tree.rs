@@ -449,6 +449,7 @@ fn a_hundred_thousand_exchanges_leave_nothing() {
             match &event.what {
                 What::Data(event, payload) => pipeline.data(event, payload, &[]),
                 What::Socket(event) => pipeline.socket(event),
+                What::Task(event) => pipeline.task(event),
             }
         }
         pipeline.tick(now_ns);

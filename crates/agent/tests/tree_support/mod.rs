@@ -3,12 +3,13 @@
 
 mod properties;
 pub mod run;
+mod tasks;
 pub mod traffic;
 
 use bytemuck::Zeroable as _;
 use otel_ebpf_events::{
-    ConnKey, DataEvent, EVENT_VERSION, EventHeader, SocketEvent, conn::AF_INET, data::direction, kind,
-    socket::what,
+    ConnKey, DataEvent, EVENT_VERSION, EventHeader, SocketEvent, TaskEvent, conn::AF_INET, data::direction,
+    kind, socket::what, task,
 };
 
 pub const US: u64 = 1_000;
@@ -21,19 +22,34 @@ pub struct Thread {
     pub tid: u32,
     /// Its receives wait.
     pub blocking: bool,
+    /// Task that it runs, and the one that made it; 0 for none.
+    pub task: u64,
+    pub task_parent: u64,
+}
+
+impl Thread {
+    /// The thread while it runs a task.
+    pub fn running(self, task: u64) -> Self {
+        Self { task, ..self }
+    }
+
+    /// The thread while it runs a task whose maker the runtime notes.
+    pub fn running_made_by(self, task: u64, task_parent: u64) -> Self {
+        Self { task, task_parent, ..self }
+    }
 }
 
 /// A thread that serves one request at a time.
 pub fn waiting(tgid: u32, tid: u32) -> Thread {
-    Thread { tgid, tid, blocking: true }
+    Thread { blocking: true, ..polling(tgid, tid) }
 }
 
 /// A thread that serves whatever is there to do.
 pub fn polling(tgid: u32, tid: u32) -> Thread {
-    Thread { tgid, tid, blocking: false }
+    Thread { tgid, tid, ..UNTRACED }
 }
 
-pub const UNTRACED: Thread = Thread { tgid: 0, tid: 0, blocking: false };
+pub const UNTRACED: Thread = Thread { tgid: 0, tid: 0, blocking: false, task: 0, task_parent: 0 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -52,14 +68,16 @@ pub struct Event {
 pub enum What {
     Data(Box<DataEvent>, Vec<u8>),
     Socket(SocketEvent),
+    Task(TaskEvent),
 }
 
 impl Event {
-    /// The connection's end.
+    /// The connection's end; 0 for what is of none.
     pub fn cookie(&self) -> u64 {
         match &self.what {
             What::Data(event, _) => event.conn.cookie,
             What::Socket(event) => event.conn.cookie,
+            What::Task(_) => 0,
         }
     }
 }
@@ -165,9 +183,34 @@ impl Sim {
             header: header(kind::DATA, at_ns, thread),
             conn: key(conn, side),
             head_bytes: head.len() as u16,
+            task: thread.task,
+            task_parent: thread.task_parent,
             ..event
         };
         self.push(at_ns, What::Data(Box::new(event), head.to_vec()));
+    }
+
+    /// The task that a thread runs wakes another.
+    pub fn wake(&mut self, thread: Thread, to: u64, at_ns: u64) {
+        self.task(thread, to, at_ns, task::what::WAKE);
+    }
+
+    /// The task that a thread runs makes another.
+    pub fn spawn(&mut self, thread: Thread, to: u64, at_ns: u64) {
+        self.task(thread, to, at_ns, task::what::SPAWN);
+    }
+
+    fn task(&mut self, thread: Thread, to: u64, at_ns: u64, what: u8) {
+        let event = TaskEvent {
+            header: header(kind::TASK, at_ns, thread),
+            from: thread.task,
+            from_parent: thread.task_parent,
+            to,
+            to_parent: 0,
+            what,
+            _pad: [0; 7],
+        };
+        self.push(at_ns, What::Task(event));
     }
 
     fn push(&mut self, at_ns: u64, what: What) {

@@ -46,6 +46,7 @@ pub fn run_with(settings: &HttpSettings, events: &[Event]) -> Run {
         match &event.what {
             What::Data(event, payload) => pipeline.data(event, payload, &[]),
             What::Socket(event) => pipeline.socket(event),
+            What::Task(event) => pipeline.task(event),
         }
     }
     for _ in 0..3 {

@@ -83,7 +83,7 @@ enum Caller {
 }
 
 /// A process that serves nobody.
-const GENERATOR: Thread = Thread { tgid: 900, tid: 900, blocking: true };
+const GENERATOR: Thread = Thread { tgid: 900, tid: 900, blocking: true, ..UNTRACED };
 
 impl Traffic {
     pub fn new(plan: &Plan) -> Self {

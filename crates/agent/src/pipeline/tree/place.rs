@@ -52,6 +52,17 @@ impl Tree {
         })
     }
 
+    /// Whether the tasks that took part in a call worked for another request.
+    fn tasks_speak_against(&self, call: NodeId, server: NodeId) -> bool {
+        let Some(node) = self.nodes.get(&call) else { return false };
+        let [task, _] = node.opening.tasks;
+        let process = self.processes.get(&node.opening.tgid);
+        let made_for = process.and_then(|process| process.tasks.made_for(task, u64::MAX));
+        let evidence =
+            node.evidence.iter().flat_map(|evidence| evidence.woken_for.iter().chain(&evidence.woke));
+        made_for.iter().chain(evidence).any(|other| *other != server)
+    }
+
     /// What the tasks tell about the cause of a call.
     fn caused_by_task(&self, call: NodeId) -> Verdict {
         let Some(node) = self.nodes.get(&call) else { return Verdict::None };
@@ -124,7 +135,9 @@ impl Tree {
                 .processes
                 .get(&tgid)
                 .map_or(Verdict::None, |process| process.cause(tid, start_ns, end_ns));
-            if let Verdict::Sole(server) = verdict {
+            if let Verdict::Sole(server) = verdict
+                && !self.tasks_speak_against(id, server)
+            {
                 self.link_call(id, Some((server, Source::Sole)));
             }
             // The cause may have gone, or be a child of this very call.
