@@ -327,11 +327,38 @@ fn a_header_that_is_passed_on_leaves_no_level_out() {
     sim.answer(outer, polling(1, 1), 6 * MS);
     let run = checked(&sim);
     assert_eq!(run.link("server /outer"), (Some(CALLER.to_owned()), "header"));
-    run.assert_link("client /inner", "server /outer", "sole");
+    run.assert_link("client /inner", "server /outer", "header");
     run.assert_link("server /inner", "client /inner", "tcp_seq");
 }
 
 /// A request that cannot be told, one whose answer cannot, and one whose connection breaks: each may still be served.
+#[test]
+fn a_proxy_passes_on_the_header_of_the_request_that_it_calls_for() {
+    let mut sim = Sim::default();
+    let proxy = polling(1, 1);
+    let carried = [TRACE, "1bf7651916cd43dd8448eb211c80319d"]
+        .map(|trace| format!("traceparent: 00-{trace}-{CALLER}-01\r\n"));
+    let conns = [sim.connect(), sim.connect()];
+    for (conn, (path, header)) in conns.into_iter().zip(["/a", "/b"].into_iter().zip(&carried)) {
+        sim.ask_with(conn, UNTRACED, MS, path, header);
+        sim.take(conn, proxy, MS);
+    }
+    for (path, header, at) in [("/a/on", &carried[0], 2 * MS), ("/b/on", &carried[1], 3 * MS)] {
+        let conn = sim.connect();
+        sim.ask_with(conn, proxy, at, path, header);
+        sim.take(conn, polling(2, 2), at);
+        sim.answer(conn, polling(2, 2), at + 4 * MS);
+        sim.done(conn, proxy, at + 4 * MS);
+    }
+    conns.into_iter().for_each(|conn| sim.answer(conn, proxy, 9 * MS));
+    let run = checked(&sim);
+    for path in ["/a", "/b"] {
+        run.assert_link(&format!("client {path}/on"), &format!("server {path}"), "header");
+        run.assert_link(&format!("server {path}/on"), &format!("client {path}/on"), "tcp_seq");
+        assert!(!run.span(&format!("client {path}/on")).parent_span_is_remote);
+    }
+}
+
 #[test]
 fn what_cannot_be_seen_may_be_the_cause() {
     for case in 0..4 {

@@ -95,8 +95,13 @@ impl Forest {
         };
         ensure(!span.span.parent_span_id.is_empty(), "evidence without a parent")?;
         if source == "header" {
-            // What the header names is no span of the agent's.
-            return ensure(self.parent(span).is_none(), "a header that nobody sent");
+            // What the header names is no span of the agent's, unless it was passed on.
+            let is_passed_on = |parent: &Received| {
+                parent.span.kind() == SpanKind::Server
+                    && parent.pid() == span.pid()
+                    && number(parent) == number(span)
+            };
+            return ensure(self.parent(span).is_none_or(is_passed_on), "a header that nobody sent");
         }
         let parent = self.parent(span).ok_or_else(|| format!("its parent is missing: {}", tell(span)))?;
         ensure(parent.span.trace_id == span.span.trace_id, "not in its parent's trace")?;
@@ -108,7 +113,7 @@ impl Forest {
                 ensure(kinds == (SpanKind::Client, SpanKind::Server), "not a client's server")?;
                 false
             }
-            "thread" | "sole" => {
+            "task" | "thread" | "sole" => {
                 ensure(kinds == (SpanKind::Server, SpanKind::Client), "not a server's call")?;
                 true
             }
@@ -134,13 +139,15 @@ impl Forest {
     }
 }
 
-/// Number of the request that a span tells of: what stands last in its path.
+/// Number of the request that a span tells of: eight digits in its path, else what stands last there.
 pub fn number(span: &Received) -> Option<String> {
     let path = match span.attribute("url.full") {
         Value::String(url) => url,
         _ => span.path(),
     };
-    path.rsplit_once('/').map(|(_, number)| number.to_owned())
+    let is_number = |part: &&str| part.len() == 8 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = path.split('/').find(is_number).or_else(|| path.rsplit('/').next());
+    number.map(str::to_owned)
 }
 
 /// Evidence for a span's parent.

@@ -11,6 +11,10 @@ mod arch {
     pub const NUMBER: usize = 120;
     pub const ARG1: usize = 104;
     pub const ARG2: usize = 96;
+    pub const RESULT: usize = 80;
+    /// What stands in place of the result until the call returns (`PUSH_AND_CLEAR_REGS rax=$-ENOSYS`,
+    /// arch/x86/entry/entry_64.S).
+    pub const NO_RESULT: i64 = -38;
     // Numbers: arch/x86/entry/syscalls/syscall_64.tbl. A 32-bit process reaches sockets by other numbers, none of
     // which is in this list, so its registers are never misread.
     pub const READ: u64 = 0;
@@ -45,7 +49,12 @@ pub enum Syscall {
 pub fn syscall() -> Syscall {
     // SAFETY: both helpers may be called in a tracing program that runs in process context.
     let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
+    // io_uring completes operations on the way out of any system call, and in threads that are in none.
     // SAFETY: `regs` is a BTF pointer to a `struct pt_regs`.
+    if unsafe { load::<i64>(regs, arch::RESULT) } != arch::NO_RESULT {
+        return Syscall::Other;
+    }
+    // SAFETY: as above.
     let (number, arg1, arg2) = unsafe {
         (load::<u64>(regs, arch::NUMBER), load::<u64>(regs, arch::ARG1), load::<u64>(regs, arch::ARG2))
     };

@@ -499,7 +499,7 @@ impl Pipeline {
     /// when it comes.
     fn tell_placed(&mut self) {
         for placed in self.placed.drain(..) {
-            let Placed { tgid, spans, trace, span_id, parent_span_id, source, link_id } = placed;
+            let Placed { tgid, spans, trace, span_id, parent_span_id, is_remote, source, link_id } = placed;
             let ExchangeSpans { mut main, children } = spans;
             self.counters.spans += 1 + children.len() as u64;
             for (ordinal, child) in children.into_iter().enumerate() {
@@ -524,7 +524,7 @@ impl Pipeline {
                 trace_id: trace.id,
                 span_id,
                 parent_span_id,
-                parent_is_remote: source == Some(tree::Source::Header),
+                parent_is_remote: is_remote,
                 trace_state: trace.state,
             };
             let span = main.finish(identity, &self.clock, &self.scope);

@@ -133,6 +133,12 @@ impl Process {
         }
     }
 
+    /// Requests that were open at a time.
+    pub fn open_at(&self, at_ns: u64) -> impl Iterator<Item = NodeId> {
+        let served = self.open.values().chain(self.ended_since(at_ns));
+        served.filter(move |served| served.start_ns <= at_ns).map(|served| served.id)
+    }
+
     fn ended_since(&self, at_ns: u64) -> impl Iterator<Item = &Served> {
         self.ended.range(self.ended.partition_point(|served| served.end_ns < at_ns)..)
     }

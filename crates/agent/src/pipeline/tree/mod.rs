@@ -71,6 +71,8 @@ pub struct Placed {
     pub span_id: SpanId,
     /// Its parent; invalid (zero) for a root.
     pub parent_span_id: SpanId,
+    /// Whether the parent is a span of somebody else's.
+    pub is_remote: bool,
     /// Evidence for the parent.
     pub source: Option<Source>,
     /// Sequence numbers of the first bytes of request and response, where the other end was not seen here: an agent that
@@ -207,6 +209,7 @@ impl Tree {
             trace: Trace::begun(self.ids.trace(key), tgid),
             span_id: self.ids.span(key, role),
             parent_span_id: SpanId::INVALID,
+            is_remote: false,
             source: None,
             link_id: None,
         });

@@ -51,7 +51,7 @@ pub struct Opening {
 /// Evidence for a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The request carried a `traceparent`.
+    /// The request carried a `traceparent`: it names the parent, or on a call the request that came with the same one.
     Header,
     /// The request's first byte has the same sequence number at both ends of the connection.
     TcpSeq,

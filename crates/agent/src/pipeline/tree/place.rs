@@ -52,6 +52,24 @@ impl Tree {
         })
     }
 
+    /// The one request whose `traceparent` a call carries as it came, as a proxy's does.
+    fn passes_on(&self, call: NodeId) -> Option<NodeId> {
+        let node = self.nodes.get(&call)?;
+        let carried = node.opening.header.as_ref().filter(|_| node.parent == Parent::Undecided)?;
+        let start_ns = node.window().0;
+        let open = self.processes.get(&node.opening.tgid)?.open_at(start_ns);
+        let mut from = open.filter(|server| {
+            let server = self.nodes.get(server).and_then(|server| server.opening.header.as_ref());
+            server.is_some_and(|header| {
+                header.trace_id() == carried.trace_id() && header.span_id() == carried.span_id()
+            })
+        });
+        match (from.next(), from.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        }
+    }
+
     /// Whether the tasks that took part in a call worked for another request.
     fn tasks_speak_against(&self, call: NodeId, server: NodeId) -> bool {
         let Some(node) = self.nodes.get(&call) else { return false };
@@ -130,6 +148,9 @@ impl Tree {
             self.counts.expired += u64::from(node.end_ns.is_none());
             if let Verdict::Sole(server) = self.caused_by_task(id) {
                 self.link_call(id, Some((server, Source::Task)));
+            }
+            if let Some(server) = self.passes_on(id) {
+                self.link_call(id, Some((server, Source::Header)));
             }
             let verdict = self
                 .processes
@@ -228,9 +249,10 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         // What comes later is held to what was told.
         node.opening.start_ns = spans.main.start_ns;
+        let is_remote = node.parent == Parent::Header;
         let (tgid, span_id, link_id) = (node.opening.tgid, node.span_id, node.link_id());
         node.is_told = true;
-        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, source, link_id });
+        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, is_remote, source, link_id });
         self.release(id);
     }
 }
