@@ -67,6 +67,6 @@ pub(crate) struct Vm {
     #[arg(long)]
     pub(crate) alone: bool,
     /// The longest that a guest may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 420)]
     pub(crate) deadline: u64,
 }
