@@ -10,7 +10,7 @@ use otel_ebpf_kernel_tests::{
     agent::Agent,
     forest,
     net::free_port,
-    services::{Service, polyglot, python_hop},
+    services::{Service, python_hop},
     sink::{Received, Sink},
 };
 
@@ -65,16 +65,7 @@ const PATTERNS: [Pattern; 9] = [
         bar: ALL,
         start: |port, back| python_hop(port, Some((back, "new"))),
     },
-    Pattern {
-        name: "go",
-        told: "Go's `net/http`",
-        calls: 1,
-        bar: ALL,
-        start: |port, back| match polyglot::go(port, back, false) {
-            Ok(service) => service.ready(),
-            Err(lack) => panic!("{lack}"),
-        },
-    },
+    Pattern { name: "go", told: "Go's `net/http`", calls: 1, bar: ALL, start: programs::go },
 ];
 
 const fn rust(name: &'static str, told: &'static str, calls: usize, bar: Bar) -> Pattern {

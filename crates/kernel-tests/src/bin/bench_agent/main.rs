@@ -16,7 +16,7 @@ mod usage;
 
 use std::{
     env,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
 
@@ -74,6 +74,8 @@ fn run() -> Result<ExitCode, String> {
     programs::check()?;
     let chosen = all.iter().filter(|measurement| options.chooses(&measurement.name));
     let conditions = usage::conditions();
+    // The table has what went wrong; a trace of the stack says no more.
+    panic::set_hook(Box::new(|panic| eprintln!("    {}", message(panic.payload()))));
     let rows: Vec<Row> = chosen.flat_map(|measurement| measurement.run(options.effort)).collect();
     print!("{conditions}\n\n{}", table::markdown(&rows));
     Ok(match rows.iter().all(Row::is_measured) {

@@ -7,7 +7,11 @@ use std::{
     process::Command,
 };
 
-use otel_ebpf_kernel_tests::{may_trace, services::Service};
+use otel_ebpf_kernel_tests::{
+    may_trace,
+    net::attempt,
+    services::{Service, script},
+};
 
 /// What must be installed, and the Debian package that brings it.
 const NEEDED: [(&str, &str); 3] = [("wrk", "wrk"), ("nginx", "nginx-light"), ("python3", "python3")];
@@ -64,6 +68,38 @@ pub fn front(port: u16, back: u16) -> Service {
         command
     })
     .ready()
+}
+
+/// A service in Go that asks another over connections that it keeps.
+///
+/// # Panics
+///
+/// There is no Go.
+pub fn go(port: u16, back: u16) -> Service {
+    let own = target_dir().join("polyglot-venv/bin/go");
+    let compiler = Some(own).filter(|own| own.is_file()).or_else(|| find("go"));
+    let compiler = compiler.expect("needs Go: run `scripts/setup.sh --test kernel`");
+    Service::start(port, |dir| {
+        let program = dir.join("go_hop");
+        let mut build = Command::new(compiler);
+        build
+            .envs([("CGO_ENABLED", "0"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")])
+            .env("GOCACHE", target_dir().join("bench-go-cache"))
+            .args(["build", "-o"])
+            .arg(&program)
+            .arg(script("polyglot/go_hop.go"));
+        attempt(&mut build).unwrap_or_else(|lack| panic!("{lack}"));
+        let mut command = Command::new(program);
+        command.args([port, back].map(|port| port.to_string()));
+        command
+    })
+    .ready()
+}
+
+/// Where cargo put this program, in the directory of a profile.
+fn target_dir() -> PathBuf {
+    let this = env::current_exe().expect("path of this program");
+    this.ancestors().nth(2).expect("it lies in the directory of a profile").to_owned()
 }
 
 /// nginx with one worker, which answers everything with two bytes, and takes so many connections.
