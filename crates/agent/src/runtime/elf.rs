@@ -128,11 +128,18 @@ impl<'data> Executable<'data> {
 
     /// Addresses and contents of the segments that cannot be run.
     pub fn data_segments(&self) -> impl Iterator<Item = (u64, &'data [u8])> {
-        let of_file = |segment: &Segment| slice(self.data, segment.file_offset, segment.file_size);
-        self.segments
-            .iter()
-            .filter(|segment| !segment.is_code)
-            .filter_map(move |segment| Some((segment.address, of_file(segment)?)))
+        self.segments_with(false)
+    }
+
+    /// Addresses and contents of the segments that can be run.
+    pub fn code_segments(&self) -> impl Iterator<Item = (u64, &'data [u8])> {
+        self.segments_with(true)
+    }
+
+    fn segments_with(&self, is_code: bool) -> impl Iterator<Item = (u64, &'data [u8])> {
+        self.segments.iter().filter(move |segment| segment.is_code == is_code).filter_map(|segment| {
+            Some((segment.address, slice(self.data, segment.file_offset, segment.file_size)?))
+        })
     }
 
     /// Size of a thread's block of the executable's thread-local variables; it ends at the `fs` base.
@@ -210,6 +217,8 @@ impl<'data> Executable<'data> {
 pub struct CodePointers {
     /// Where, and what; in order of the first.
     pointers: Vec<(u64, u64)>,
+    /// Words that the loader adjusts and that hold the address of something else.
+    others: Vec<(u64, u64)>,
 }
 
 impl CodePointers {
@@ -222,17 +231,28 @@ impl CodePointers {
             for (address, data) in executable.data_segments() {
                 let padding = address.wrapping_neg() % 8;
                 let words = data.get(padding as usize..).unwrap_or_default().as_chunks::<8>().0;
-                let places = (address + padding..).step_by(8);
+                let places = (address..).skip(padding as usize).step_by(8);
                 pointers.extend(places.zip(words.iter().map(|word| u64::from_le_bytes(*word))));
             }
         }
         let code: Vec<_> = executable.segments.iter().filter(|segment| segment.is_code).collect();
-        pointers.retain(|(_, target)| {
-            code.iter().any(|segment| target.wrapping_sub(segment.address) < segment.file_size)
-        });
+        let is_code =
+            |target: u64| code.iter().any(|segment| target.wrapping_sub(segment.address) < segment.file_size);
         pointers.sort_unstable();
         pointers.dedup_by_key(|(place, _)| *place);
-        Self { pointers }
+        let others = if is_movable {
+            pointers.extract_if(.., |(_, target)| !is_code(*target)).collect()
+        } else {
+            pointers.retain(|(_, target)| is_code(*target));
+            Vec::new()
+        };
+        Self { pointers, others }
+    }
+
+    /// What the word at an address points to, code or not, if the loader adjusts it.
+    pub fn adjusted(&self, address: u64) -> Option<u64> {
+        let index = self.others.binary_search_by_key(&address, |(place, _)| *place).ok();
+        index.map(|index| self.others[index].1).or_else(|| self.at(address))
     }
 
     /// What the word at an address points to.
