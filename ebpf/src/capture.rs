@@ -224,6 +224,7 @@ unsafe fn copy_vector_end(payload: *mut u8, offset: u32, address: u64, count: u6
         if copy_end(payload, offset, before.base + before.len, first) != first {
             return 0;
         }
+        let first = up_to_tail_max(first);
         let copied = copy_end(payload.add(first as usize), offset, end, second);
         if copied == second { first + second } else { 0 }
     }
@@ -231,7 +232,19 @@ unsafe fn copy_vector_end(payload: *mut u8, offset: u32, address: u64, count: u6
 
 #[inline(always)]
 fn clamp_tail(len: u64) -> u32 {
-    if len > TAIL_MAX as u64 { TAIL_MAX as u32 } else { len as u32 }
+    up_to_tail_max(if len > TAIL_MAX as u64 { TAIL_MAX as u32 } else { len as u32 })
+}
+
+/// A length of at most [`TAIL_MAX`], which the verifier knows to be below twice that. It is written as an instruction
+/// because the compiler leaves a bound that it has proven to a comparison; before 6.8 the verifier does not apply that
+/// to a copy of the value that was put on the stack.
+#[inline(always)]
+fn up_to_tail_max(len: u32) -> u32 {
+    const { assert!(TAIL_MAX == 16) }
+    let mut len = u64::from(len);
+    // SAFETY: changes nothing but the register it is given.
+    unsafe { core::arch::asm!("{0} &= 31", inout(reg) len, options(pure, nomem, nostack)) }
+    len as u32
 }
 
 /// Copies up to `at_most` bytes that end at `end` to `payload[offset..]`; returns how many, 0 if they cannot be read.
@@ -241,7 +254,7 @@ fn clamp_tail(len: u64) -> u32 {
 /// `payload` must be valid for writes of `offset` + [`TAIL_MAX`] bytes.
 #[inline(always)]
 unsafe fn copy_end(payload: *mut u8, offset: u32, end: u64, at_most: u32) -> u32 {
-    let len = if at_most > TAIL_MAX as u32 { TAIL_MAX as u32 } else { at_most };
+    let len = up_to_tail_max(if at_most > TAIL_MAX as u32 { TAIL_MAX as u32 } else { at_most });
     if len == 0 {
         return 0;
     }

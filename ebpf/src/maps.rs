@@ -101,8 +101,9 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
 pub struct Scratch {
     /// The fixed part.
     pub event: DataEvent,
-    /// Head, then tail. Twice the largest of both, because the verifier adds the bounds of offset and length.
-    pub payload: [u8; 2 * (PAYLOAD_MAX + TAIL_MAX)],
+    /// Head, then a tail in two parts. Twice the largest of each, because the verifier adds the bounds that it knows of
+    /// offsets and lengths, which are powers of two.
+    pub payload: [u8; 2 * (PAYLOAD_MAX + 2 * TAIL_MAX)],
 }
 
 /// Who called `connect`, and when.
