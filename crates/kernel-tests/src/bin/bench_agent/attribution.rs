@@ -12,6 +12,7 @@ use otel_ebpf_kernel_tests::{
     net::free_port,
     services::{Service, python_hop},
     sink::{Received, Sink},
+    wait::wait_until,
 };
 
 use super::{
@@ -90,6 +91,9 @@ impl Pattern {
         let agent = Agent::start(&sink, &[("OTEL_EBPF_OPEN_PORT", &format!("{front_port},{back_port}"))]);
         agent.wait_until_traces(back.pid());
         agent.wait_until_traces(front.pid());
+        // Whose runtime it is takes longer to find; calls before that are told without it.
+        let found = format!("runtime pid={} ", front.pid());
+        wait_until(&found, || agent.log().contains(&found));
         let load = Command::new(programs::patterns())
             .args(["load", &format!("http://127.0.0.1:{front_port}"), self.name])
             .args([requests, CONCURRENCY].map(|number| number.to_string()))
