@@ -82,7 +82,7 @@ pub fn tokio_task(header: u64, layout: &TaskLayout) -> TaskName {
 
 /// A word of the process's memory; zero where it cannot be read.
 #[inline(always)]
-fn read<T: Copy + Default>(address: u64) -> T {
+pub fn read<T: Copy + Default>(address: u64) -> T {
     // SAFETY: the helper checks the address.
     unsafe { bpf_probe_read_user(address as *const T) }.unwrap_or_default()
 }

@@ -12,17 +12,20 @@ use otel_ebpf_events::{
 use crate::{
     emit::{header, send_event},
     filter::Caller,
-    runtime::{TaskName, current_task_by, goroutine, layout_of, tokio_task},
+    runtime::{TaskName, current_task_by, goroutine, layout_of, read, tokio_task},
 };
 
 /// Offsets in `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 mod register {
-    pub const R14: usize = 8;
     pub const RAX: usize = 80;
+    pub const RDX: usize = 96;
     pub const RSI: usize = 104;
     pub const RDI: usize = 112;
 }
+
+/// Where a function value holds its first variable: behind the address of its code.
+const HELD: u64 = 8;
 
 /// tokio wakes a task: `wake_by_val` and `wake_by_ref` (tokio/src/runtime/task/waker.rs), its header in `rdi`.
 #[uprobe]
@@ -36,15 +39,18 @@ fn tokio_spawn(ctx: ProbeContext) -> u32 {
     tokio(&ctx, register::RSI, what::SPAWN)
 }
 
-/// Go lets a goroutine run again: `runtime.goready` (src/runtime/proc.go), its `g` in `rax`, the current one in `r14`.
+/// Go lets a goroutine run again: the function that `runtime.goready` gives to `systemstack` (src/runtime/proc.go). The `g`
+/// of the goroutine that does it is left in `rax` by `systemstack`, that of the other is what the function holds, one word
+/// behind where `rdx` points.
 #[uprobe]
 fn go_ready(ctx: ProbeContext) -> u32 {
     let caller = Caller::current();
     let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::GO) else {
         return 0;
     };
-    let from = goroutine(register(&ctx, register::R14), &layout);
-    let to = goroutine(register(&ctx, register::RAX), &layout);
+    let from = goroutine(register(&ctx, register::RAX), &layout);
+    let held = register(&ctx, register::RDX).wrapping_add(HELD);
+    let to = goroutine(read(held), &layout);
     tell(caller, from, to, what::WAKE);
     0
 }

@@ -145,7 +145,7 @@ impl Examiner {
                         probes,
                         dear_probes = tasks.sites.iter().filter(|(_, site)| !site.is_cheap).count(),
                         links = "task, else sole",
-                        lacks = "nothing",
+                        lacks = tasks.lacks.unwrap_or("nothing"),
                         "runtime"
                     ),
                     Err(error) => {

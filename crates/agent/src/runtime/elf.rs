@@ -43,8 +43,6 @@ pub struct Symbol<'data> {
     pub name: &'data str,
     /// Where it is in memory, before the program is moved.
     pub address: u64,
-    /// How long; 0 for unknown.
-    pub size: u64,
 }
 
 impl<'data> Executable<'data> {
@@ -113,14 +111,6 @@ impl<'data> Executable<'data> {
         Some(segment.file_offset + (address - segment.address))
     }
 
-    /// Where in memory a place in the file is.
-    pub fn address(&self, file_offset: u64) -> Option<u64> {
-        let segment = self.segments.iter().find(|segment| {
-            file_offset.checked_sub(segment.file_offset).is_some_and(|at| at < segment.file_size)
-        })?;
-        Some(segment.address + (file_offset - segment.file_offset))
-    }
-
     /// Whether an address is in a segment that can be run.
     pub fn is_code(&self, address: u64) -> bool {
         self.segment(address).is_some_and(|segment| segment.is_code)
@@ -155,9 +145,7 @@ impl<'data> Executable<'data> {
             .filter(|symbol| {
                 symbol.is_definition() && matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data)
             })
-            .filter_map(|symbol| {
-                Some(Symbol { name: symbol.name().ok()?, address: symbol.address(), size: symbol.size() })
-            })
+            .filter_map(|symbol| Some(Symbol { name: symbol.name().ok()?, address: symbol.address() }))
     }
 
     /// Start and end of the function that an address is in, by `.eh_frame_hdr`, which stripped files have too.

@@ -47,16 +47,17 @@ pub fn examine(file: &Executable<'_>) -> Runtime {
         None => "Go".to_owned(),
     };
     match tasks(file, info.as_ref()) {
-        Ok((layout, sites)) => Runtime::Tasks(Tasks { name, layout, sites, found: Found::Symbols }),
+        Ok((layout, sites)) => {
+            Runtime::Tasks(Tasks { name, layout, sites, found: Found::Symbols, lacks: None })
+        }
         Err(lacks) => Runtime::Opaque { name, lacks: lacks.to_owned() },
     }
 }
 
+type LayoutAndSites = (TaskLayout, Vec<(Hook, Site)>);
+
 /// Where things are, or what could not be found.
-fn tasks(
-    file: &Executable<'_>,
-    version: Option<&Version>,
-) -> Result<(TaskLayout, Vec<(Hook, Site)>), &'static str> {
+fn tasks(file: &Executable<'_>, version: Option<&Version>) -> Result<LayoutAndSites, &'static str> {
     let version = version.ok_or("a version that can be read: it was built by Go 1.17 or older")?;
     let minor = version.minor.ok_or("a version that is known")?;
     let known =

@@ -31,7 +31,8 @@ pub enum Hook {
     TokioWake,
     /// tokio: a task is made; `rsi` holds its header.
     TokioSpawn,
-    /// Go: a goroutine is made ready to run; `rax` holds its `g`, `r14` that of the goroutine that does so.
+    /// Go: a goroutine is made ready to run; `rax` holds the `g` of the one that does so, and the word behind the one that
+    /// `rdx` points to that of the other.
     GoReady,
 }
 
@@ -55,6 +56,8 @@ pub struct Tasks {
     pub sites: Vec<(Hook, Site)>,
     /// How they were found.
     pub found: Found,
+    /// What was not found, in words, for the log.
+    pub lacks: Option<&'static str>,
 }
 
 /// What an executable is.

@@ -44,12 +44,19 @@ pub fn examine(file: &Executable<'_>) -> Runtime {
     let version = versions.first().filter(|_| versions.len() == 1);
     let name = version.map_or_else(|| "tokio".to_owned(), |version| format!("tokio {version}"));
     match follow(file, &pointers, &vtables, &wakers, version) {
-        Ok((layout, sites, found)) => Runtime::Tasks(Tasks { name, layout, sites, found }),
+        Ok(Places { layout, sites, found, lacks }) => {
+            Runtime::Tasks(Tasks { name, layout, sites, found, lacks })
+        }
         Err(lacks) => Runtime::Opaque { name, lacks: lacks.to_owned() },
     }
 }
 
-type Places = (TaskLayout, Vec<(Hook, super::Site)>, Found);
+struct Places {
+    layout: TaskLayout,
+    sites: Vec<(Hook, super::Site)>,
+    found: Found,
+    lacks: Option<&'static str>,
+}
 
 fn follow(
     file: &Executable<'_>,
@@ -80,14 +87,20 @@ fn follow(
         let known = named.spawns.iter().copied().filter(|entry| shape::is_spawn(file, pointers, *entry));
         (known.collect::<BTreeSet<_>>(), Found::Symbols)
     };
-    if spawns.is_empty() {
-        return Err(
-            "the function that takes up new tasks was not found: it is part of others, or built for size",
-        );
-    }
-    if !named.spawns.is_subset(&spawns) {
-        return Err("the function that takes up new tasks does not take them as expected");
-    }
+    let (spawns, lacks) = if spawns.is_empty() {
+        (
+            spawns,
+            Some(
+                "tasks are seen, not which one makes which: the function that takes them up is part of others",
+            ),
+        )
+    } else if !named.spawns.is_subset(&spawns) {
+        let lacks =
+            "tasks are seen, not which one makes which: the function that takes them up has another form";
+        (BTreeSet::new(), Some(lacks))
+    } else {
+        (spawns, None)
+    };
     let current = current(file, pointers, vtables, version)?;
     let small = |offset: i64| i32::try_from(offset).map_err(|_| "the thread's variables are too far away");
     let layout = TaskLayout {
@@ -103,7 +116,7 @@ fn follow(
     let spawns = spawns.iter().map(|entry| Some((Hook::TokioSpawn, place(*entry, Register::RSI)?)));
     let sites: Option<Vec<_>> = wakes.chain(spawns).collect();
     let sites = sites.ok_or("the file does not say where its functions end")?;
-    Ok((layout, sites, found))
+    Ok(Places { layout, sites, found, lacks })
 }
 
 /// Where the current task's number is: where every task's `poll` that can be followed puts it.

@@ -149,7 +149,7 @@ fn field(instruction: &Instruction) -> Option<(Register, u32)> {
         && instruction.memory_index() == Register::None
         && instruction.memory_base().is_gpr64()
         && instruction.memory_base() != Register::RSP
-        && instruction.memory_displacement64() % 8 == 0;
+        && instruction.memory_displacement64().is_multiple_of(8);
     let offset = u32::try_from(instruction.memory_displacement64())
         .ok()
         .filter(|offset| (1..1 << 12).contains(offset))?;
