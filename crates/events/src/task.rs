@@ -45,6 +45,10 @@ pub mod what {
     pub const WAKE: u8 = 1;
     /// The current task made another.
     pub const SPAWN: u8 = 2;
+    /// The current task hands a request to the tasks of a connection, which [`super::TaskEvent::to`] names by its address.
+    pub const ASK: u8 = 3;
+    /// The current task sends the requests of a connection, which [`super::TaskEvent::to`] names by its address.
+    pub const SEND_FOR: u8 = 4;
 }
 
 /// One task did something to another.
@@ -58,7 +62,7 @@ pub struct TaskEvent {
     pub from: u64,
     /// Its maker, where the runtime notes it; else 0.
     pub from_parent: u64,
-    /// The other task.
+    /// The other task, or the connection.
     pub to: u64,
     /// Its maker, where the runtime notes it; else 0.
     pub to_parent: u64,

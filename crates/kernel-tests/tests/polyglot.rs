@@ -28,7 +28,7 @@ const SEQUENTIAL: Range<usize> = 1000..1040;
 const STATUSES: [u16; 3] = [201, 404, 503];
 
 /// Whether the agent follows goroutines.
-const FOLLOWS_GOROUTINES: bool = false;
+const FOLLOWS_GOROUTINES: bool = true;
 
 /// How a hop's calls are linked with the requests that caused them.
 #[derive(Clone, Copy, Debug)]

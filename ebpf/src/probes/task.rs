@@ -18,6 +18,7 @@ use crate::{
 /// Offsets in `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 mod register {
+    pub const R14: usize = 8;
     pub const RAX: usize = 80;
     pub const RDX: usize = 96;
     pub const RSI: usize = 104;
@@ -52,6 +53,30 @@ fn go_ready(ctx: ProbeContext) -> u32 {
     let held = register(&ctx, register::RDX).wrapping_add(HELD);
     let to = goroutine(read(held), &layout);
     tell(caller, from, to, what::WAKE);
+    0
+}
+
+/// A goroutine hands a request to a connection: `net/http.(*persistConn).roundTrip` (src/net/http/transport.go), the
+/// connection in `rax`, the current `g` in `r14`.
+#[uprobe]
+fn go_ask(ctx: ProbeContext) -> u32 {
+    go_connection(&ctx, what::ASK)
+}
+
+/// A goroutine begins to send the requests of a connection: `net/http.(*persistConn).writeLoop`, with the same registers.
+#[uprobe]
+fn go_send_for(ctx: ProbeContext) -> u32 {
+    go_connection(&ctx, what::SEND_FOR)
+}
+
+#[inline(always)]
+fn go_connection(ctx: &ProbeContext, what: u8) -> u32 {
+    let caller = Caller::current();
+    let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::GO) else {
+        return 0;
+    };
+    let connection = TaskName { id: register(ctx, register::RAX), parent: 0 };
+    tell(caller, goroutine(register(ctx, register::R14), &layout), connection, what);
     0
 }
 

@@ -78,6 +78,8 @@ fn program(hook: Hook) -> &'static str {
         Hook::TokioWake => "tokio_wake",
         Hook::TokioSpawn => "tokio_spawn",
         Hook::GoReady => "go_ready",
+        Hook::GoAsk => "go_ask",
+        Hook::GoSendFor => "go_send_for",
     }
 }
 

@@ -15,6 +15,7 @@ mod build_info;
 mod code;
 mod functions;
 
+use iced_x86::Register;
 use otel_ebpf_events::{TaskLayout, task::runtime};
 
 use self::{
@@ -22,7 +23,7 @@ use self::{
     code::GOffsets,
     functions::{Functions, Moved},
 };
-use super::{Found, Hook, Runtime, Site, Tasks, elf::Executable};
+use super::{Found, Hook, Runtime, Site, Tasks, elf::Executable, site};
 
 /// The first minor version of Go 1 that notes who made a goroutine.
 const FIRST: u32 = 21;
@@ -77,7 +78,8 @@ fn tasks(file: &Executable<'_>, version: Option<&Version>) -> Result<LayoutAndSi
         parent_goid: places.offsets.parent_goid,
         ..TaskLayout::default()
     };
-    Ok((layout, places.sites.into_iter().map(|site| (Hook::GoReady, site)).collect()))
+    let ready = places.sites.into_iter().map(|site| (Hook::GoReady, site));
+    Ok((layout, ready.chain(places.connections).collect()))
 }
 
 /// What the code tells.
@@ -87,6 +89,8 @@ struct Places {
     offsets: GOffsets,
     /// In order, without repetition.
     sites: Vec<Site>,
+    /// Where connections of `net/http` are used; none in a program without it.
+    connections: Vec<(Hook, Site)>,
 }
 
 impl Places {
@@ -118,7 +122,19 @@ impl Places {
         }
         sites.sort_unstable();
         sites.dedup();
-        (!sites.is_empty()).then_some(Self { current, offsets, sites })
+        let connections = [
+            (Hook::GoAsk, "net/http.(*persistConn).roundTrip"),
+            (Hook::GoSendFor, "net/http.(*persistConn).writeLoop"),
+        ];
+        let connection = |(hook, name)| {
+            let (address, length) = code(&only(name)?)?;
+            let site =
+                site::choose(file, address..address.checked_add(length)?, &[Register::RAX, Register::R14])?;
+            site.is_cheap.then_some((hook, site))
+        };
+        let connections: Option<Vec<_>> = connections.into_iter().map(connection).collect();
+        let connections = connections.unwrap_or_default();
+        (!sites.is_empty()).then_some(Self { current, offsets, sites, connections })
     }
 }
 

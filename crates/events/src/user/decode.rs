@@ -80,7 +80,7 @@ pub fn decode(record: &[u8]) -> Result<Event<'_>, DecodeError> {
         }
         kind::TASK => {
             let event: TaskEvent = prefix(record, kind::TASK)?;
-            within(kind::TASK, "what", event.what, task::what::WAKE..=task::what::SPAWN)?;
+            within(kind::TASK, "what", event.what, task::what::WAKE..=task::what::SEND_FOR)?;
             Ok(Event::Task(event))
         }
         other => Err(DecodeError::Kind(other)),

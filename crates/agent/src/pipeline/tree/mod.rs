@@ -153,6 +153,7 @@ impl Tree {
         tasks.saw(to, to_parent, header.ktime_ns);
         match what {
             what::SPAWN => tasks.made(from, to, header.ktime_ns),
+            what::SEND_FOR => tasks.sends_for(from, to),
             _ => tasks.woke(from, to, header.ktime_ns),
         }
     }

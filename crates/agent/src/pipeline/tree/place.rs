@@ -7,6 +7,7 @@ use super::{
     GRACE_NS, Placed, Tree,
     callers::Verdict,
     node::{Node, NodeId, Opening, Parent, Source, Trace},
+    tasks::Evidence,
     waiting::Answer,
 };
 
@@ -22,7 +23,7 @@ impl Tree {
             return;
         }
         let mut woken_for = process.tasks.woken_for(task, start_ns);
-        woken_for.retain(|server| self.is_open(*server, start_ns));
+        woken_for.retain(|(server, _)| self.is_open(*server, start_ns));
         if let Some(node) = self.nodes.get_mut(&call) {
             node.evidence.get_or_insert_default().woken_for = woken_for;
         }
@@ -38,10 +39,13 @@ impl Tree {
         let Some(process) = self.processes.get(&node.opening.tgid) else { return };
         let mut woke = process.tasks.woke_for(task, cookie, at_ns);
         woke.retain(|server| self.is_open(*server, start_ns));
+        let mut took = process.tasks.took_from(task, at_ns);
+        took.retain(|server| self.is_open(*server, start_ns));
         let Some(node) = self.nodes.get_mut(&call) else { return };
-        let known = &mut node.evidence.get_or_insert_default().woke;
-        woke.retain(|server| !known.contains(server));
-        known.append(&mut woke);
+        let evidence = node.evidence.get_or_insert_default();
+        evidence.answered_ns = Some(evidence.answered_ns.map_or(at_ns, |first_ns| first_ns.min(at_ns)));
+        add(&mut evidence.woke, woke);
+        add(&mut evidence.took, took);
     }
 
     /// Whether a request was open at this time, as far as is known: one that is over causes nothing.
@@ -76,9 +80,9 @@ impl Tree {
         let [task, _] = node.opening.tasks;
         let process = self.processes.get(&node.opening.tgid);
         let made_for = process.and_then(|process| process.tasks.made_for(task, u64::MAX));
-        let evidence =
-            node.evidence.iter().flat_map(|evidence| evidence.woken_for.iter().chain(&evidence.woke));
-        made_for.iter().chain(evidence).any(|other| *other != server)
+        let is_about_another = |evidence: &Evidence| evidence.is_about_another(server);
+        made_for.is_some_and(|other| other != server)
+            || node.evidence.as_deref().is_some_and(is_about_another)
     }
 
     /// What the tasks tell about the cause of a call.
@@ -254,5 +258,14 @@ impl Tree {
         node.is_told = true;
         placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, is_remote, source, link_id });
         self.release(id);
+    }
+}
+
+/// Adds what is not there yet.
+fn add(known: &mut Vec<NodeId>, more: Vec<NodeId>) {
+    for id in more {
+        if !known.contains(&id) {
+            known.push(id);
+        }
     }
 }

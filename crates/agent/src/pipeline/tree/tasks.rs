@@ -20,6 +20,8 @@ pub const LATE_NS: u64 = 10_000_000;
 const REMEMBER_NS: u64 = 300_000_000;
 /// Most deeds of a process's tasks that are remembered: those of the time above at half a million a second.
 const MOST_DEEDS: usize = 150_000;
+/// Most tasks that are known to send a connection's requests.
+const MOST_SENDERS: usize = 65_536;
 /// Time after which a number of a goroutine that comes into sight for the first time is no new goroutine's.
 const NEW_FOR_NS: u64 = 1_000_000_000;
 
@@ -42,10 +44,15 @@ enum Deed {
 /// Evidence about a call, from the tasks that took part in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Requests for which tasks worked that woke the one that sent the call.
-    pub woken_for: Vec<NodeId>,
+    /// Requests for which tasks worked that woke the one that sent the call, and when first.
+    pub woken_for: Vec<(NodeId, u64)>,
+    /// When the first of the response was received.
+    pub answered_ns: Option<u64>,
     /// Requests for which tasks worked that the one that received the response woke then.
     pub woke: Vec<NodeId>,
+    /// Requests for which tasks worked that woke that one in turn, as they do when it had to wait for them to take the
+    /// response.
+    pub took: Vec<NodeId>,
 }
 
 impl Evidence {
@@ -55,15 +62,28 @@ impl Evidence {
     ///
     /// More than one fits.
     pub fn cause(&self, made_for: Option<NodeId>) -> Result<Option<NodeId>, ()> {
-        let mut both = self.woken_for.iter().copied().filter(|id| self.woke.contains(id));
+        // The next to use a connection does so when the response has come.
+        let asked = || {
+            let in_time = |(_, at_ns): &&(NodeId, u64)| {
+                self.answered_ns.is_none_or(|answered_ns| *at_ns <= answered_ns)
+            };
+            self.woken_for.iter().filter(in_time).map(|(id, _)| *id)
+        };
+        let took = if self.woke.is_empty() { &self.took } else { &self.woke };
+        let mut both = asked().filter(|id| took.contains(id));
         match (both.next(), both.next()) {
             (Some(_), Some(_)) => Err(()),
             (Some(one), None) => Ok(Some(one)),
             // A task that others wake as well works for them too.
             (None, _) => {
-                Ok(made_for.filter(|id| self.woken_for.iter().chain(&self.woke).all(|other| other == id)))
+                Ok(made_for.filter(|id| asked().chain(self.woke.iter().copied()).all(|other| other == *id)))
             }
         }
+    }
+
+    /// Whether any of it is about another request.
+    pub fn is_about_another(&self, id: NodeId) -> bool {
+        self.woken_for.iter().map(|(other, _)| other).chain(&self.woke).any(|other| *other != id)
     }
 }
 
@@ -85,7 +105,9 @@ pub struct Tasks {
     /// Tasks whose making is not judged yet: when, which one, by whom.
     made: BinaryHeap<Reverse<(u64, u64, u64)>>,
     deeds: HashMap<u64, VecDeque<(u64, Deed)>>,
-    /// Who woke a task, and when.
+    /// Connections by the task that sends their requests.
+    sends_for: HashMap<u64, u64>,
+    /// Who woke a task, or handed a request to a connection, and when.
     wakers: HashMap<u64, VecDeque<(u64, u64)>>,
     /// Tasks in `deeds` and `wakers`, by time, to forget them.
     recent: VecDeque<(u64, u64)>,
@@ -166,6 +188,15 @@ impl Tasks {
         self.remember(at_ns, to);
     }
 
+    /// A task sends the requests of a connection.
+    pub fn sends_for(&mut self, task: u64, connection: u64) {
+        if self.sends_for.len() >= MOST_SENDERS {
+            // Those of connections that go on are known by who wakes them.
+            self.sends_for.clear();
+        }
+        self.sends_for.insert(task, connection);
+    }
+
     /// A task sent part of a request.
     pub fn sent(&mut self, task: u64, at_ns: u64) {
         insert(self.deeds.entry(task).or_default(), at_ns, Deed::Sent);
@@ -206,7 +237,7 @@ impl Tasks {
 
     /// Requests for which tasks worked that woke the one which sent a call: since it sent the one before, and until a
     /// while after. A connection's task that runs finds the request before it is woken for it.
-    pub fn woken_for(&self, task: u64, sent_ns: u64) -> Vec<NodeId> {
+    pub fn woken_for(&self, task: u64, sent_ns: u64) -> Vec<(NodeId, u64)> {
         let deeds = self.deeds.get(&task).into_iter().flatten();
         let since_ns = deeds
             .filter(|(at_ns, deed)| *deed == Deed::Sent && *at_ns < sent_ns)
@@ -214,9 +245,20 @@ impl Tasks {
             .next_back()
             .unwrap_or(0);
         let until_ns = sent_ns.saturating_add(LATE_NS);
-        let wakers = self.wakers.get(&task).into_iter().flatten();
+        let connection = self.sends_for.get(&task).and_then(|connection| self.wakers.get(connection));
+        let wakers = self.wakers.get(&task).into_iter().chain(connection).flatten();
         let wakers = wakers.filter(|(at_ns, _)| (since_ns..=until_ns).contains(at_ns));
-        distinct(wakers.filter_map(|(at_ns, from)| self.works_for(*from, *at_ns)))
+        distinct(wakers.filter_map(|(at_ns, from)| Some((self.works_for(*from, *at_ns)?, *at_ns))))
+    }
+
+    /// Requests for which tasks worked that woke the one which received part of a response, right after it did.
+    pub fn took_from(&self, task: u64, received_ns: u64) -> Vec<NodeId> {
+        let until_ns = received_ns.saturating_add(LATE_NS);
+        let wakers = self.wakers.get(&task).into_iter().flatten();
+        let wakers = wakers.filter(|(at_ns, _)| (received_ns..=until_ns).contains(at_ns));
+        let took =
+            distinct(wakers.filter_map(|(at_ns, from)| Some((self.works_for(*from, *at_ns)?, *at_ns))));
+        took.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Requests for which tasks worked that were woken by the one which received part of a response, until it moved
@@ -230,10 +272,11 @@ impl Tasks {
             Deed::Received(other) => *other == cookie,
             Deed::Woke(_) => true,
         });
-        distinct(deeds.filter_map(|(at_ns, deed)| match deed {
-            Deed::Woke(to) => self.works_for(*to, *at_ns),
+        let woke = distinct(deeds.filter_map(|(at_ns, deed)| match deed {
+            Deed::Woke(to) => Some((self.works_for(*to, *at_ns)?, *at_ns)),
             _ => None,
-        }))
+        }));
+        woke.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Judges for whose sake tasks were made, given that all that happened before `known_ns` is known.
@@ -298,11 +341,13 @@ fn forget<T>(lists: &mut HashMap<u64, VecDeque<(u64, T)>>, task: u64, until_ns: 
     }
 }
 
-fn distinct(ids: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
-    let mut found = Vec::new();
-    for id in ids {
-        if !found.contains(&id) {
-            found.push(id);
+/// Each request once, with the first of its times.
+fn distinct(ids: impl Iterator<Item = (NodeId, u64)>) -> Vec<(NodeId, u64)> {
+    let mut found: Vec<(NodeId, u64)> = Vec::new();
+    for (id, at_ns) in ids {
+        match found.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, first_ns)) => *first_ns = at_ns.min(*first_ns),
+            None => found.push((id, at_ns)),
         }
     }
     found
