@@ -226,12 +226,15 @@ section_kernel() {
     fi
     # The agent that people run, and none built anew for the tests.
     export OTEL_EBPF_AGENT_BIN="$TARGET_DIR/release/otel-ebpf-agent"
+    export OTEL_TINYOLLY_BIN="$TARGET_DIR/release/tinyolly"
+    # Services with an SDK; without it, their tests say that they are skipped.
+    export OTEL_SDK_PYTHON="$TARGET_DIR/otlp-venv/bin/python"
     if have cargo-nextest; then
         # One at a time: they watch the same kernel.
-        run "kernel" count_nextest 900 cargo nextest run "${SELECTION[@]}" --no-fail-fast --test-threads 1 \
+        run "kernel" count_nextest 1800 cargo nextest run "${SELECTION[@]}" --no-fail-fast --test-threads 1 \
             --filterset 'package(otel-ebpf-kernel-tests)'
     else
-        run "kernel" count_libtest 900 cargo test --package otel-ebpf-kernel-tests --no-fail-fast -- --test-threads 1
+        run "kernel" count_libtest 1800 cargo test --package otel-ebpf-kernel-tests --no-fail-fast -- --test-threads 1
     fi
 }
 

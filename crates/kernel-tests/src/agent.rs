@@ -21,8 +21,14 @@ pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os(BINARY_VARIABLE) {
         Some(path) => PathBuf::from(path),
-        None => build(),
+        None => build("otel-ebpf-agent", "otel-ebpf-agent", !cfg!(debug_assertions)),
     })
+}
+
+/// The services of `src/bin/patterns.rs`, optimized as what people run is: tasks are found in such code.
+pub fn patterns() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build("otel-ebpf-kernel-tests", "patterns", true))
 }
 
 /// Whether the binary is a release build, which is what keeps up with full speed.
@@ -30,20 +36,20 @@ pub fn is_optimised() -> bool {
     binary().components().any(|part| part.as_os_str() == "release")
 }
 
-/// Builds the agent as the test itself was built, beside it.
-fn build() -> PathBuf {
+/// Builds a program in the target directory that the test itself lies in.
+fn build(package: &str, program: &str, is_release: bool) -> PathBuf {
     let test = std::env::current_exe().expect("path of the test");
     let profile_dir = test.ancestors().nth(2).expect("tests lie in deps/ of the profile's directory");
     let target_dir = profile_dir.parent().expect("the profile's directory lies in the target directory");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "otel-ebpf-agent", "--bin", "otel-ebpf-agent"]);
+    cargo.args(["build", "--quiet", "--package", package, "--bin", program]);
     cargo.arg("--target-dir").arg(target_dir).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
+    if is_release {
         cargo.arg("--release");
     }
     let status = cargo.status().expect("run cargo");
-    assert!(status.success(), "the agent does not build; {BINARY_VARIABLE} can name one that is built");
-    profile_dir.join("otel-ebpf-agent")
+    assert!(status.success(), "{program} does not build; {BINARY_VARIABLE} can name an agent that is built");
+    target_dir.join(if is_release { "release" } else { "debug" }).join(program)
 }
 
 /// The agent with these variables and no others of its own.
