@@ -123,7 +123,8 @@ fn is_clone(file: &Executable<'_>, pointers: &CodePointers, entry: u64, vtable: 
     // mov $0x40, %eax; push $0x40; lock addq $0x40, (%rdi); behind what makes a frame.
     let Some(code) = file.memory(entry) else { return false };
     let code = &code[..code.len().min(64)];
-    if !code.iter().take(24).any(|byte| *byte == 0x40) {
+    // Most functions are told apart by that they neither count nor call this early.
+    if !code.iter().take(24).any(|byte| matches!(*byte, 0x40 | 0xE8 | 0x15)) {
         return false;
     }
     let (mut is_counted, mut has_count) = (false, false);
@@ -131,13 +132,9 @@ fn is_clone(file: &Executable<'_>, pointers: &CodePointers, entry: u64, vtable: 
         let immediate =
             (0..instruction.op_count()).find_map(|operand| instruction.try_immediate(operand).ok());
         has_count |= immediate == Some(0x40);
-        let is_of_argument = instruction.op0_kind() == OpKind::Memory
-            && instruction.memory_base() == Register::RDI
-            && instruction.memory_displacement64() == 0;
-        is_counted |= has_count
-            && instruction.has_lock_prefix()
-            && is_of_argument
-            && matches!(instruction.mnemonic(), Mnemonic::Xadd | Mnemonic::Add);
+        is_counted |= has_count && adds_to_argument(&instruction);
+        // Where the compiler has left the counting in a function of its own.
+        is_counted |= called(&instruction, pointers).is_some_and(|function| counts(file, function));
         // The address itself, or a word of the global offset table that holds it.
         let place = instruction.is_ip_rel_memory_operand().then(|| instruction.ip_rel_memory_address());
         let given = match instruction.mnemonic() {
@@ -149,6 +146,45 @@ fn is_clone(file: &Executable<'_>, pointers: &CodePointers, entry: u64, vtable: 
             return true;
         }
         if instruction.is_invalid() || instruction.flow_control() == FlowControl::Return {
+            return false;
+        }
+    }
+    false
+}
+
+/// Whether an instruction adds to the word that the function's argument points to, for all threads to see.
+fn adds_to_argument(instruction: &Instruction) -> bool {
+    instruction.has_lock_prefix()
+        && matches!(instruction.mnemonic(), Mnemonic::Xadd | Mnemonic::Add)
+        && instruction.op0_kind() == OpKind::Memory
+        && instruction.memory_base() == Register::RDI
+        && instruction.memory_displacement64() == 0
+}
+
+/// The function that an instruction calls, by its address or by a word of the global offset table.
+fn called(instruction: &Instruction, pointers: &CodePointers) -> Option<u64> {
+    match instruction.flow_control() {
+        FlowControl::Call => Some(instruction.near_branch_target()),
+        FlowControl::IndirectCall if instruction.is_ip_rel_memory_operand() => {
+            pointers.adjusted(instruction.ip_rel_memory_address())
+        }
+        _ => None,
+    }
+}
+
+/// `State::ref_inc` (`runtime/task/state.rs`): adds 0x40 to the word that its argument points to.
+fn counts(file: &Executable<'_>, entry: u64) -> bool {
+    let Some(code) = file.memory(entry) else { return false };
+    let mut has_count = false;
+    for instruction in
+        Decoder::with_ip(64, &code[..code.len().min(32)], entry, DecoderOptions::NONE).iter().take(6)
+    {
+        has_count |= (0..instruction.op_count())
+            .any(|operand| instruction.try_immediate(operand).is_ok_and(|it| it == 0x40));
+        if has_count && adds_to_argument(&instruction) {
+            return true;
+        }
+        if instruction.is_invalid() || instruction.flow_control() != FlowControl::Next {
             return false;
         }
     }
