@@ -1,7 +1,7 @@
 // A program whose goroutines say whether their numbers are where they are said to be.
 //
-// Its arguments are offsets in runtime.g, of goid and parentGoid, and the distance of the pointer to g from the thread's
-// fs base. Prints "right", or what is wrong and fails.
+// Its arguments are the distance of the pointer to g from the thread's fs base, and the offsets of goid and parentGoid in
+// runtime.g. Prints "right", or what is wrong and fails.
 package main
 
 import (
