@@ -194,8 +194,7 @@ impl<'a, 'data> Flow<'a, 'data> {
         let mut branches = vec![(entry, state)];
         while let Some((start, mut state)) = branches.pop() {
             let mut next = start;
-            loop {
-                let Some(at) = next.checked_sub(entry).filter(|_| function.contains(&next)) else { break };
+            while let Some(at) = next.checked_sub(entry).filter(|_| function.contains(&next)) {
                 if self.left == 0 || decoder.set_position(at as usize).is_err() {
                     return Value::Unknown;
                 }
