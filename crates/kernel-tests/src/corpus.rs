@@ -286,9 +286,9 @@ fn exchange(number: usize, reader: &str) -> Exchange {
         send = "writev";
     }
     let (status, frame) = match frame {
-        "none" if number % 2 == 0 => (204, "none"),
+        "none" if number.is_multiple_of(2) => (204, "none"),
         "none" => (304, "length"),
-        frame => (if number % 13 == 0 { 503 } else { 200 }, frame),
+        frame => (if number.is_multiple_of(13) { 503 } else { 200 }, frame),
     };
     // Splicing takes bodies of known length off the socket.
     let frame = if reader == "splice" && frame != "none" { "length" } else { frame };
@@ -317,7 +317,7 @@ fn exchange(number: usize, reader: &str) -> Exchange {
                 true => "length",
                 false => "",
             },
-            expect: uploads && number % 3 == 0,
+            expect: uploads && number.is_multiple_of(3),
         },
     }
 }
