@@ -27,7 +27,7 @@ pub fn free_port() -> u16 {
 pub fn connect(address: impl Into<SocketAddr>) -> TcpStream {
     let address = address.into();
     let stream = wait_for(&format!("a server on {address}"), || TcpStream::connect(address).ok());
-    stream.set_read_timeout(Some(crate::wait::SOON)).expect("set a time limit");
+    stream.set_read_timeout(Some(crate::wait::soon())).expect("set a time limit");
     stream
 }
 

@@ -26,7 +26,7 @@ pub(super) const QEMU: &str = "qemu-system-x86_64";
 const CONSOLE: &str = "console.log";
 const MEMORY: &str = "2048";
 /// The longest that one test may take: emulated, everything takes ten to twenty times as long.
-const TEST_DEADLINE_S: u64 = 120;
+const TEST_DEADLINE_S: u64 = 180;
 /// How often a guest is started: emulated processors crash now and then.
 const STARTS: usize = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -32,6 +32,8 @@ use super::{
 const ROOT: &str = "/machine";
 /// Where the shared directory to write to lies.
 const LOGS: &str = "/run/logs";
+/// Makes the tests wait longer than usual (`crates/kernel-tests/src/wait.rs`), and how many times as long.
+const PATIENCE: (&str, &str) = ("KERNEL_TEST_PATIENCE", "4");
 /// Options of shared directories. What the machine's root holds does not change meanwhile, so it may be kept.
 const SHARE: &str = "trans=virtio,version=9p2000.L,msize=512000";
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -158,6 +160,7 @@ fn run_test(plan: &Plan, test: &Test) -> Result<Outcome> {
         .env_clear()
         .envs([("PATH", plan.path.as_str()), ("HOME", "/tmp"), ("LANG", "C.UTF-8"), ("RUST_BACKTRACE", "1")])
         .env(AGENT_VARIABLE, &plan.agent)
+        .envs([PATIENCE])
         .current_dir("/tmp")
         .process_group(0)
         .stdin(Stdio::null())
