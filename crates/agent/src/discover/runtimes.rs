@@ -5,18 +5,20 @@ use std::{
     collections::HashMap,
     fs::File,
     io::Read as _,
-    os::unix::fs::MetadataExt as _,
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
     thread,
 };
 
 use anyhow::{Context as _, Result, bail};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::proc;
 use crate::{
-    probes::tasks::{FileId, TaskProbes},
+    probes::tasks::{FileId, Followed, TaskProbes},
     runtime::{Found, Runtime, examine, threads},
 };
 
@@ -108,7 +110,11 @@ impl Examiner {
         while let Ok(notice) = notices.recv() {
             match notice {
                 Notice::Taken(taken) => self.taken(&taken),
-                Notice::Forked { parent, child } => self.probes.fork(parent, child),
+                Notice::Forked { parent, child } => {
+                    if let Err(error) = self.probes.fork(parent, child) {
+                        debug!(pid = child, %error, "tasks are not followed");
+                    }
+                }
                 Notice::Left(pid) => self.probes.leave(pid),
             }
         }
@@ -129,14 +135,16 @@ impl Examiner {
             }
         };
         match runtime {
-            (file, Runtime::Tasks(tasks)) => {
+            (file, id, Runtime::Tasks(tasks)) => {
+                let tasks = Arc::new(tasks);
+                let followed = Followed { file: Arc::new(file), id, tasks: Arc::clone(&tasks) };
                 let found = match tasks.found {
                     Found::Symbols => "by symbols",
                     Found::Shape => "by shape",
                 };
                 let probes = tasks.sites.len();
                 let runtime = tasks.name.clone();
-                match self.probes.follow(*pid, file, &path, &tasks) {
+                match self.probes.follow(*pid, followed) {
                     Ok(()) => info!(
                         pid,
                         service,
@@ -158,11 +166,11 @@ impl Examiner {
                     self.probes.leave(*pid);
                 }
             }
-            (_, Runtime::Opaque { name, lacks }) => {
+            (_, _, Runtime::Opaque { name, lacks }) => {
                 self.probes.leave(*pid);
                 info!(pid, service, runtime = name, links = threads.links, lacks, "runtime");
             }
-            (_, Runtime::None) => {
+            (_, _, Runtime::None) => {
                 self.probes.leave(*pid);
                 info!(
                     pid,
@@ -177,28 +185,22 @@ impl Examiner {
     }
 
     /// What the program at this path is.
-    fn examine(&mut self, path: &PathBuf) -> Result<(FileId, Runtime)> {
+    fn examine(&mut self, path: &PathBuf) -> Result<(File, FileId, Runtime)> {
         let mut file = File::open(path).context("read the executable")?;
-        let about = file.metadata().context("read the executable")?;
-        let id = FileId {
-            device: about.dev(),
-            inode: about.ino(),
-            size: about.size(),
-            changed_ns: i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()),
-        };
+        let id = FileId::of(&file).context("read the executable")?;
         if let Some(known) = self.examined.get(&id) {
-            return Ok((id, known.clone()));
+            return Ok((file, id, known.clone()));
         }
-        if about.size() > LARGEST {
-            bail!("the executable has {} bytes, more than {LARGEST}", about.size());
+        if id.size() > LARGEST {
+            bail!("the executable has {} bytes, more than {LARGEST}", id.size());
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(about.size()).unwrap_or(0));
+        let mut bytes = Vec::with_capacity(usize::try_from(id.size()).unwrap_or(0));
         file.read_to_end(&mut bytes).context("read the executable")?;
         let runtime = examine(&bytes);
         if self.examined.len() >= MOST_REMEMBERED {
             self.examined.clear();
         }
         self.examined.insert(id, runtime.clone());
-        Ok((id, runtime))
+        Ok((file, id, runtime))
     }
 }

@@ -1,11 +1,16 @@
 //! Probes in the programs of targets: where one task wakes or makes another.
 //!
-//! A probe belongs to a file, so processes of one program share it. It is there while one of them is.
+//! A probe is for one process. The kernel would put it into every process that maps the file, also one that starts when the
+//! file was overwritten in the meantime, where it would break an instruction. It is placed through the descriptor by which
+//! the file was read, not by a path that may lead elsewhere by then.
 
 use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-    sync::{Arc, Mutex},
+    collections::HashMap,
+    fs::File,
+    num::NonZeroU32,
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aya::{
@@ -20,17 +25,47 @@ use otel_ebpf_events::TaskLayout;
 use super::{Tap, maps::remove_if_present};
 use crate::runtime::{Hook, Tasks};
 
-/// Names a file for as long as a process runs it.
+/// Names a file as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
-    /// Device.
-    pub device: u64,
-    /// Inode on it.
-    pub inode: u64,
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// When it was last written, in nanoseconds since 1970: a number of an inode is used again.
+    written_ns: i128,
+}
+
+impl FileId {
+    /// Of an open file.
+    ///
+    /// # Errors
+    ///
+    /// The file's metadata cannot be read.
+    pub fn of(file: &File) -> std::io::Result<Self> {
+        let about = file.metadata()?;
+        Ok(Self {
+            device: about.dev(),
+            inode: about.ino(),
+            size: about.size(),
+            written_ns: i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()),
+        })
+    }
+
     /// Size in bytes.
-    pub size: u64,
-    /// When it was last changed, in nanoseconds since 1970: a number of an inode is used again.
-    pub changed_ns: i128,
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// A program whose tasks can be followed.
+#[derive(Clone)]
+pub struct Followed {
+    /// Its file.
+    pub file: Arc<File>,
+    /// What the file was when it was looked at.
+    pub id: FileId,
+    /// What was found in it.
+    pub tasks: Arc<Tasks>,
 }
 
 /// The attached programs, for as long as the agent runs; empty once they are detached.
@@ -53,6 +88,9 @@ pub enum TaskProbeError {
     /// The kernel refuses to note how tasks lie in the process's memory.
     #[error("note the layout of tasks")]
     Layout(#[from] MapError),
+    /// The file was written to meanwhile: what was found in it may be elsewhere.
+    #[error("the executable has changed")]
+    Changed,
     /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,
@@ -62,14 +100,13 @@ pub enum TaskProbeError {
 pub struct TaskProbes {
     tap: SharedTap,
     layouts: BpfHashMap<MapData, u32, TaskLayout>,
-    files: HashMap<FileId, Attached>,
-    by_process: HashMap<u32, FileId>,
+    by_process: HashMap<u32, Attached>,
 }
 
-/// What is attached to a file.
+/// What is attached to a process.
 struct Attached {
+    followed: Followed,
     links: Vec<(&'static str, UProbeLinkId)>,
-    processes: HashSet<u32>,
 }
 
 /// Name of the program that sees a hook.
@@ -86,73 +123,64 @@ fn program(hook: Hook) -> &'static str {
 impl TaskProbes {
     /// No probe yet.
     pub fn new(tap: SharedTap, layouts: BpfHashMap<MapData, u32, TaskLayout>) -> Self {
-        Self { tap, layouts, files: HashMap::new(), by_process: HashMap::new() }
+        Self { tap, layouts, by_process: HashMap::new() }
     }
 
-    /// Follows the tasks of a process that runs this file, which `path` leads to.
+    /// Follows the tasks of a process that runs this program.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a probe or a map update; nothing is attached for this process then.
-    pub fn follow(
-        &mut self,
-        pid: u32,
-        file: FileId,
-        path: &Path,
-        tasks: &Tasks,
-    ) -> Result<(), TaskProbeError> {
-        if self.by_process.get(&pid).is_some_and(|followed| *followed != file) {
+    /// The kernel refuses a probe or a map update, or the file has changed; nothing is attached for this process then.
+    pub fn follow(&mut self, pid: u32, followed: Followed) -> Result<(), TaskProbeError> {
+        self.leave(pid);
+        let layout = followed.tasks.layout;
+        let links = self.attach(pid, &followed)?;
+        let is_unchanged = FileId::of(&followed.file).is_ok_and(|id| id == followed.id);
+        self.by_process.insert(pid, Attached { followed, links });
+        let noted = if is_unchanged {
+            self.layouts.insert(pid, layout, 0).map_err(TaskProbeError::from)
+        } else {
+            Err(TaskProbeError::Changed)
+        };
+        if noted.is_err() {
             self.leave(pid);
         }
-        if !self.files.contains_key(&file) {
-            let links = self.attach(path, tasks)?;
-            self.files.insert(file, Attached { links, processes: HashSet::new() });
-        }
-        self.by_process.insert(pid, file);
-        if let Some(attached) = self.files.get_mut(&file) {
-            attached.processes.insert(pid);
-        }
-        if let Err(error) = self.layouts.insert(pid, tasks.layout, 0) {
-            self.leave(pid);
-            return Err(error.into());
-        }
-        Ok(())
+        noted
     }
 
-    /// A process has made another, which runs the same file; the kernel side has given it the layout.
-    pub fn fork(&mut self, parent: u32, child: u32) {
-        if let Some(file) = self.by_process.get(&parent).copied()
-            && let Some(attached) = self.files.get_mut(&file)
-        {
-            attached.processes.insert(child);
-            self.by_process.insert(child, file);
+    /// A process has made another, which runs the same program.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::follow`].
+    pub fn fork(&mut self, parent: u32, child: u32) -> Result<(), TaskProbeError> {
+        match self.by_process.get(&parent).map(|attached| attached.followed.clone()) {
+            Some(followed) => self.follow(child, followed),
+            None => Ok(()),
         }
     }
 
-    /// A process has ended, or runs another program; takes the probes off a file that no process runs any more.
+    /// A process has ended, or runs another program.
     pub fn leave(&mut self, pid: u32) {
-        // It has ended: the kernel side has forgotten it.
+        // Where it has ended, the kernel side may have forgotten it.
         let _: Result<(), _> = remove_if_present(&mut self.layouts, &pid);
-        let Some(file) = self.by_process.remove(&pid) else { return };
-        let Some(attached) = self.files.get_mut(&file) else { return };
-        attached.processes.remove(&pid);
-        if attached.processes.is_empty()
-            && let Some(attached) = self.files.remove(&file)
-        {
+        if let Some(attached) = self.by_process.remove(&pid) {
             self.detach(attached.links);
         }
     }
 
-    /// Attaches all probes of a file, or none.
+    /// Attaches all probes of a process, or none.
     fn attach(
         &self,
-        path: &Path,
-        tasks: &Tasks,
+        pid: u32,
+        followed: &Followed,
     ) -> Result<Vec<(&'static str, UProbeLinkId)>, TaskProbeError> {
+        let scope = NonZeroU32::new(pid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", followed.file.as_raw_fd()));
         let mut links = Vec::new();
-        for (hook, site) in &tasks.sites {
+        for (hook, site) in &followed.tasks.sites {
             let program = program(*hook);
-            match self.attach_one(program, site.file_offset, path) {
+            match self.attach_one(program, site.file_offset, &path, scope) {
                 Ok(link) => links.push((program, link)),
                 Err(error) => {
                     self.detach(links);
@@ -167,9 +195,10 @@ impl TaskProbes {
         &self,
         program: &'static str,
         file_offset: u64,
-        path: &Path,
+        path: &PathBuf,
+        scope: UProbeScope,
     ) -> Result<UProbeLinkId, TaskProbeError> {
-        let mut tap = self.tap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
         let tap = tap.as_mut().ok_or(TaskProbeError::Stopping)?;
         let refused = |source| TaskProbeError::Attach { program, file_offset, source: Box::new(source) };
         let found = tap.ebpf.program_mut(program).ok_or_else(|| refused(ProgramError::NotLoaded))?;
@@ -179,11 +208,11 @@ impl TaskProbes {
             Err(error) => return Err(refused(error)),
         }
         let location = UProbeAttachLocation::AbsoluteOffset(file_offset);
-        found.attach(location, path, UProbeScope::AllProcesses).map_err(refused)
+        found.attach(location, path, scope).map_err(refused)
     }
 
     fn detach(&self, links: Vec<(&'static str, UProbeLinkId)>) {
-        let mut tap = self.tap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(tap) = tap.as_mut() else { return };
         for (program, link) in links {
             if let Some(Ok(found)) = tap.ebpf.program_mut(program).map(<&mut UProbe>::try_from) {
