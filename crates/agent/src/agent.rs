@@ -5,6 +5,7 @@ mod health_file;
 mod report;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::maps::{HashMap as BpfHashMap, MapData, MapError};
 use otel_ebpf_events::{
-    ConnState, process,
+    ConnState, EventHeader, TaskEvent, process,
     socket::what,
     user::{Event, decode},
 };
@@ -111,8 +112,16 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
     }
     let reporter = Reporter::new(kernel_drops, program_fds);
     let health = Health { file: health_file, tap: tap_choice, drops: Arc::clone(&drops) };
-    let mut work =
-        Work { pipeline, targets, conns, sink, reporter, health, looked_for_lost_ns: monotonic_ns };
+    let mut work = Work {
+        pipeline,
+        targets,
+        conns,
+        sink,
+        reporter,
+        health,
+        looked_for_lost_ns: monotonic_ns,
+        task_events: HashMap::new(),
+    };
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
@@ -175,6 +184,8 @@ struct Work {
     reporter: Reporter,
     health: Health,
     looked_for_lost_ns: u64,
+    /// Events of tasks by process, since when.
+    task_events: HashMap<u32, (u64, u32)>,
 }
 
 /// What the sign of life is made of, besides what the pipeline and the targets know.
@@ -184,6 +195,11 @@ struct Health {
     drops: Arc<DropCounters>,
 }
 
+/// Time over which the events of a process's tasks are counted.
+const WEIGH_EVERY_NS: u64 = 1_000_000_000;
+/// Most events of a process's tasks in that time. Each costs the process about a microsecond, and room in the ring buffer
+/// that all processes share.
+const MOST_TASK_EVENTS: u32 = 200_000;
 /// Silence after which an open exchange is suspected to have lost its connection.
 const SUSPICIOUS_NS: u64 = 120_000_000_000;
 
@@ -207,7 +223,10 @@ impl reader::Handler for Work {
                 }
                 self.targets.process(&event);
             }
-            Ok(Event::Task(event)) => self.pipeline.task(&event),
+            Ok(Event::Task(event)) => {
+                self.pipeline.task(&event);
+                self.weigh(&event);
+            }
             Err(error) => {
                 self.pipeline.counters_mut().undecodable += 1;
                 debug!(%error, "undecodable record");
@@ -227,6 +246,7 @@ impl reader::Handler for Work {
         self.targets.tick();
         let targets = &self.targets;
         self.pipeline.keep_processes(|pid| targets.knows(pid));
+        self.task_events.retain(|pid, _| targets.knows(*pid));
         self.hand_over();
         self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
         self.show_life(monotonic_ns);
@@ -234,6 +254,19 @@ impl reader::Handler for Work {
 }
 
 impl Work {
+    /// Gives up the tasks of a process that are woken more often than is good for it, and for the events of others.
+    fn weigh(&mut self, event: &TaskEvent) {
+        let EventHeader { tgid, ktime_ns, .. } = event.header;
+        let (since_ns, count) = self.task_events.entry(tgid).or_insert((ktime_ns, 0));
+        if ktime_ns >= since_ns.saturating_add(WEIGH_EVERY_NS) {
+            (*since_ns, *count) = (ktime_ns, 0);
+        }
+        *count += 1;
+        if *count == MOST_TASK_EVENTS {
+            self.targets.leave_tasks(tgid);
+        }
+    }
+
     /// Passes finished spans on, and tells the kernel side which connections it need not report any more.
     fn hand_over(&mut self) {
         for cookie in self.pipeline.take_ignorable() {

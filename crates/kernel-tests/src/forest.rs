@@ -146,7 +146,7 @@ pub fn number(span: &Received) -> Option<String> {
         _ => span.path(),
     };
     let is_number = |part: &&str| part.len() == 8 && part.bytes().all(|byte| byte.is_ascii_digit());
-    let number = path.split('/').find(is_number).or_else(|| path.rsplit('/').next());
+    let number = path.split('/').find(is_number).or_else(|| path.rsplit_once('/').map(|(_, last)| last));
     number.map(str::to_owned)
 }
 

@@ -89,7 +89,11 @@ fn both_ends_are_told_in_full(bind: &str, host: &str) {
     assert_eq!(server.span.name, "GET");
     assert_eq!(server.span.status.clone().unwrap_or_default().code, 0);
     assert_resource(&server, service.pid(), "http.server", &python_exe_name());
+    // Each agent sees one end, and both name the request alike.
+    let link = server.attribute("ebpf.link.id");
+    assert!(link.as_str().is_some_and(|link| link.len() == 16), "{link}");
     let expected = json!({
+        "ebpf.link.id": link,
         "http.request.method": "GET",
         "http.response.status_code": 200,
         "http.response.body.size": 13,
@@ -115,6 +119,7 @@ fn both_ends_are_told_in_full(bind: &str, host: &str) {
     assert_eq!(client.span.name, "GET");
     assert_resource(client, curl_pid, "curl", "curl");
     let expected = json!({
+        "ebpf.link.id": link,
         "http.request.method": "GET",
         "http.response.status_code": 200,
         "http.response.body.size": 13,

@@ -314,7 +314,7 @@ fn a_header_that_a_proxy_passes_on_leaves_no_level_out() {
     for served in forest.servers(back) {
         assert_eq!(source(served).as_deref(), Some("tcp_seq"));
         let call = forest.parent(served).expect("a parent");
-        assert_eq!(source(call).as_deref(), Some("sole"));
+        assert_eq!(source(call).as_deref(), Some("header"));
         let front = forest.parent(call).expect("a parent");
         assert_eq!(origin(front), carried("vendor=1"));
         for span in [served, call] {
@@ -324,7 +324,7 @@ fn a_header_that_a_proxy_passes_on_leaves_no_level_out() {
             );
         }
     }
-    assert_eq!((forest.linked("header"), forest.linked("sole"), forest.linked("tcp_seq")), (10, 10, 10));
+    assert_eq!((forest.linked("header"), forest.linked("tcp_seq")), (20, 10));
 }
 
 #[test]

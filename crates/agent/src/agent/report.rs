@@ -14,7 +14,7 @@ use crate::{export::ExportCounts, pipeline::Counters, probes::maps::Drops};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Time between two looks whether events were lost, on which links depend.
-const LOOK_FOR_LOSS_EVERY: Duration = Duration::from_millis(50);
+const LOOK_FOR_LOSS_EVERY: Duration = Duration::from_millis(10);
 
 /// Warns of losses of the kernel side, at a limited rate.
 pub struct Reporter {

@@ -122,6 +122,16 @@ impl Targets {
         })
     }
 
+    /// Follows the tasks of a process no more: they are woken too often.
+    pub fn leave_tasks(&self, pid: u32) {
+        let service = match self.known.get(&pid) {
+            Some(Target::Known(_, traced)) => traced.service.name.as_str(),
+            _ => "",
+        };
+        info!(pid, service, links = "sole", "its tasks are woken too often: they are not followed any more");
+        self.runtimes.left(pid);
+    }
+
     /// Looks at every process there is.
     pub fn scan(&mut self) {
         let mut listeners = Listeners::default();

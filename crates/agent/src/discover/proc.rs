@@ -6,7 +6,7 @@ use std::{
 };
 
 use procfs::{
-    ProcResult,
+    ProcError, ProcResult,
     net::{TcpNetEntry, TcpState},
     process::{FDTarget, Process},
 };
@@ -108,7 +108,11 @@ pub fn naming_environment(pid: u32) -> HashMap<String, String> {
 
 /// Whether no thread of the process runs any more, or its id is another's by now. `start_ticks` of 0 stands for any.
 pub fn has_ended(pid: u32, start_ticks: u64) -> bool {
-    let Ok(process) = open(pid) else { return true };
+    let process = match open(pid) {
+        Ok(process) => process,
+        // Anything else, as too many open files, says nothing about the process.
+        Err(error) => return matches!(error, ProcError::NotFound(_)),
+    };
     match process.stat() {
         Ok(stat) if start_ticks != 0 && stat.starttime != start_ticks => true,
         // The main thread may have ended before the others.

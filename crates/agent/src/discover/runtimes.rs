@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::Read as _,
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::proc;
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 /// Processes that may wait to be looked at.
 const QUEUE: usize = 4096;
 /// Largest program that is looked at, in bytes.
-const LARGEST: u64 = 512 << 20;
+const LARGEST: u64 = 128 << 20;
 /// Most programs whose examination is remembered.
 const MOST_REMEMBERED: usize = 256;
 
@@ -93,7 +94,7 @@ impl Runtimes {
         match self.notices.try_send(notice) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(notice)) => {
-                warn!(?notice, "too many processes at once: tasks are not followed");
+                debug!(?notice, "too many processes at once: tasks are not followed");
             }
         }
     }
@@ -101,8 +102,9 @@ impl Runtimes {
 
 struct Examiner {
     probes: TaskProbes,
-    /// What is known of programs.
-    examined: HashMap<FileId, Runtime>,
+    /// What is known of programs, by their file and when anything about it last changed: the time of writing may be set to
+    /// any, as it is in images that are built to be the same each time.
+    examined: HashMap<(FileId, i64, i64), Runtime>,
 }
 
 impl Examiner {
@@ -188,7 +190,9 @@ impl Examiner {
     fn examine(&mut self, path: &PathBuf) -> Result<(File, FileId, Runtime)> {
         let mut file = File::open(path).context("read the executable")?;
         let id = FileId::of(&file).context("read the executable")?;
-        if let Some(known) = self.examined.get(&id) {
+        let about = file.metadata().context("read the executable")?;
+        let key = (id, about.ctime(), about.ctime_nsec());
+        if let Some(known) = self.examined.get(&key) {
             return Ok((file, id, known.clone()));
         }
         if id.size() > LARGEST {
@@ -200,7 +204,7 @@ impl Examiner {
         if self.examined.len() >= MOST_REMEMBERED {
             self.examined.clear();
         }
-        self.examined.insert(id, runtime.clone());
+        self.examined.insert(key, runtime.clone());
         Ok((file, id, runtime))
     }
 }

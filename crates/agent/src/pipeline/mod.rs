@@ -62,8 +62,6 @@ pub struct Meta {
     pub blocking: bool,
     /// Task that the thread ran; 0 for none.
     pub task: u64,
-    /// The task that made it; 0 where not known.
-    pub task_parent: u64,
 }
 
 /// A finished span and the process it belongs to.
@@ -252,6 +250,7 @@ impl Pipeline {
 
     /// Forgets what is known of processes that are gone.
     pub fn keep_processes(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.tree.keep_processes(&is_there);
         self.exports.keep(is_there);
     }
 
@@ -560,7 +559,6 @@ fn moved_by_task(event: &DataEvent) -> Option<Moved> {
     (event.task != 0).then_some(Moved {
         tgid: event.header.tgid,
         task: event.task,
-        task_parent: event.task_parent,
         cookie: event.conn.cookie,
         at_ns: event.header.ktime_ns,
         is_answer: event.direction == direction::RECEIVE,
@@ -590,7 +588,6 @@ fn feed(
             other_seq: event.other_seq,
             blocking: event.blocking != 0,
             task: event.task,
-            task_parent: event.task_parent,
         },
     };
     engine.feed(op, outcomes);

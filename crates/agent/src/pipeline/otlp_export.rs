@@ -242,7 +242,6 @@ mod tests {
             other_seq: 0,
             blocking: false,
             task: 0,
-            task_parent: 0,
         };
         let request = format!(
             "{request} HTTP/1.1\r\nHost: c\r\nContent-Type: {content}\r\nContent-Length: 2\r\n\r\nxx"

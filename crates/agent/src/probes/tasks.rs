@@ -154,9 +154,15 @@ impl TaskProbes {
     ///
     /// As for [`Self::follow`].
     pub fn fork(&mut self, parent: u32, child: u32) -> Result<(), TaskProbeError> {
-        match self.by_process.get(&parent).map(|attached| attached.followed.clone()) {
+        let followed = self.by_process.get(&parent).map(|attached| attached.followed.clone());
+        let runs = File::open(format!("/proc/{child}/exe")).and_then(|file| FileId::of(&file));
+        match followed.filter(|followed| runs.is_ok_and(|id| id == followed.id)) {
             Some(followed) => self.follow(child, followed),
-            None => Ok(()),
+            // It runs another program by now, or has ended.
+            None => {
+                self.leave(child);
+                Ok(())
+            }
         }
     }
 

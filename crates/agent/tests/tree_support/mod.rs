@@ -22,20 +22,14 @@ pub struct Thread {
     pub tid: u32,
     /// Its receives wait.
     pub blocking: bool,
-    /// Task that it runs, and the one that made it; 0 for none.
+    /// Task that it runs; 0 for none.
     pub task: u64,
-    pub task_parent: u64,
 }
 
 impl Thread {
     /// The thread while it runs a task.
     pub fn running(self, task: u64) -> Self {
         Self { task, ..self }
-    }
-
-    /// The thread while it runs a task whose maker the runtime notes.
-    pub fn running_made_by(self, task: u64, task_parent: u64) -> Self {
-        Self { task, task_parent, ..self }
     }
 }
 
@@ -49,7 +43,7 @@ pub fn polling(tgid: u32, tid: u32) -> Thread {
     Thread { tgid, tid, ..UNTRACED }
 }
 
-pub const UNTRACED: Thread = Thread { tgid: 0, tid: 0, blocking: false, task: 0, task_parent: 0 };
+pub const UNTRACED: Thread = Thread { tgid: 0, tid: 0, blocking: false, task: 0 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -184,7 +178,6 @@ impl Sim {
             conn: key(conn, side),
             head_bytes: head.len() as u16,
             task: thread.task,
-            task_parent: thread.task_parent,
             ..event
         };
         self.push(at_ns, What::Data(Box::new(event), head.to_vec()));
@@ -204,7 +197,7 @@ impl Sim {
         let event = TaskEvent {
             header: header(kind::TASK, at_ns, thread),
             from: thread.task,
-            from_parent: thread.task_parent,
+            from_parent: 0,
             to,
             to_parent: 0,
             what,

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{HOLD_AT_MOST_NS, node::NodeId, tasks::Tasks};
+use super::{BLIND_FOR_NS, HOLD_AT_MOST_NS, node::NodeId, tasks::Tasks};
 
 /// Most requests that are remembered when they are over: those of the grace at 100,000 a second, and more.
 const MOST_ENDED: usize = 4096;
@@ -141,6 +141,19 @@ impl Process {
 
     fn ended_since(&self, at_ns: u64) -> impl Iterator<Item = &Served> {
         self.ended.range(self.ended.partition_point(|served| served.end_ns < at_ns)..)
+    }
+
+    /// Events of this time may be missing: what was not seen may have been there, and go on.
+    pub fn lose(&mut self, from_ns: u64, until_ns: u64) {
+        if until_ns > 0 {
+            self.blind(from_ns, until_ns.saturating_add(BLIND_FOR_NS));
+            self.tasks.lost(until_ns);
+        }
+    }
+
+    /// Whether there is nothing to know but which connections its tasks send for.
+    pub fn has_only_connections(&self) -> bool {
+        self.open.is_empty() && self.ended.is_empty() && self.tasks.is_past()
     }
 
     /// Something may be served in this time that cannot be seen.

@@ -87,8 +87,6 @@ pub struct Moved {
     pub tgid: u32,
     /// Task.
     pub task: u64,
-    /// The task that made it; 0 where not known.
-    pub task_parent: u64,
     /// Connection.
     pub cookie: u64,
     /// When, `CLOCK_MONOTONIC` ns.
@@ -119,6 +117,8 @@ pub struct Tree {
     counts: LinkCounts,
     /// All that happened before this is known.
     known_ns: u64,
+    /// When events were lost last.
+    lost_ns: (u64, u64),
 }
 
 impl Tree {
@@ -147,10 +147,8 @@ impl Tree {
 
     /// A task woke or made another.
     pub fn task(&mut self, event: &TaskEvent) {
-        let &TaskEvent { header, from, from_parent, to, to_parent, what, .. } = event;
+        let &TaskEvent { header, from, to, what, .. } = event;
         let tasks = &mut self.process(header.tgid).tasks;
-        tasks.saw(from, from_parent, header.ktime_ns);
-        tasks.saw(to, to_parent, header.ktime_ns);
         match what {
             what::SPAWN => tasks.made(from, to, header.ktime_ns),
             what::SEND_FOR => tasks.sends_for(from, to),
@@ -160,9 +158,8 @@ impl Tree {
 
     /// A task moved part of a call.
     pub fn moved(&mut self, moved: &Moved, call: Option<NodeId>) {
-        let &Moved { tgid, task, task_parent, cookie, at_ns, is_answer } = moved;
+        let &Moved { tgid, task, cookie, at_ns, is_answer } = moved;
         let tasks = &mut self.process(tgid).tasks;
-        tasks.saw(task, task_parent, at_ns);
         if is_answer {
             tasks.received(task, cookie, at_ns);
             if let Some(call) = call {
@@ -175,10 +172,15 @@ impl Tree {
 
     /// Events of this time may be missing, of any process: what was not seen may have been there, and go on.
     pub fn lost_events(&mut self, from_ns: u64, until_ns: u64) {
+        self.lost_ns = (from_ns, until_ns);
         for process in self.processes.values_mut() {
-            process.blind(from_ns, until_ns.saturating_add(BLIND_FOR_NS));
-            process.tasks.lost(until_ns);
+            process.lose(from_ns, until_ns);
         }
+    }
+
+    /// Forgets what the tasks of processes did that are gone.
+    pub fn keep_processes(&mut self, is_there: impl Fn(u32) -> bool) {
+        self.processes.retain(|tgid, process| is_there(*tgid) || !process.has_only_connections());
     }
 
     /// An exchange is over.
@@ -303,7 +305,12 @@ impl Tree {
     }
 
     fn process(&mut self, tgid: u32) -> &mut Process {
-        self.processes.entry(tgid).or_default()
+        let (from_ns, until_ns) = self.lost_ns;
+        self.processes.entry(tgid).or_insert_with(|| {
+            let mut process = Process::default();
+            process.lose(from_ns, until_ns);
+            process
+        })
     }
 
     fn insert(&mut self, opening: Opening) -> NodeId {

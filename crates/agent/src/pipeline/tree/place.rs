@@ -22,8 +22,7 @@ impl Tree {
             self.link_call(call, Some((server, Source::Task)));
             return;
         }
-        let mut woken_for = process.tasks.woken_for(task, start_ns);
-        woken_for.retain(|(server, _)| self.is_open(*server, start_ns));
+        let woken_for = process.tasks.woken_for(task, start_ns);
         if let Some(node) = self.nodes.get_mut(&call) {
             node.evidence.get_or_insert_default().woken_for = woken_for;
         }
@@ -35,12 +34,9 @@ impl Tree {
         let Some(node) = self.nodes.get(&call).filter(|node| node.parent == Parent::Undecided) else {
             return;
         };
-        let start_ns = node.window().0;
         let Some(process) = self.processes.get(&node.opening.tgid) else { return };
-        let mut woke = process.tasks.woke_for(task, cookie, at_ns);
-        woke.retain(|server| self.is_open(*server, start_ns));
-        let mut took = process.tasks.took_from(task, at_ns);
-        took.retain(|server| self.is_open(*server, start_ns));
+        let woke = process.tasks.woke_for(task, cookie, at_ns);
+        let took = process.tasks.took_from(task, at_ns);
         let Some(node) = self.nodes.get_mut(&call) else { return };
         let evidence = node.evidence.get_or_insert_default();
         evidence.answered_ns = Some(evidence.answered_ns.map_or(at_ns, |first_ns| first_ns.min(at_ns)));
@@ -95,7 +91,7 @@ impl Tree {
         let [task, _] = node.opening.tasks;
         let made_for =
             process.tasks.made_for(task, start_ns).filter(|server| self.is_open(*server, start_ns));
-        match evidence.cause(made_for) {
+        match evidence.cause(made_for, |server| self.is_open(server, start_ns)) {
             Ok(Some(server)) => Verdict::Sole(server),
             Ok(None) => Verdict::None,
             Err(()) => Verdict::Ambiguous,

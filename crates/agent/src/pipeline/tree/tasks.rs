@@ -9,7 +9,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashMap, VecDeque},
 };
 
 use super::node::NodeId;
@@ -18,12 +18,12 @@ use super::node::NodeId;
 pub const LATE_NS: u64 = 10_000_000;
 /// How long what tasks did is remembered, behind what is known: a task that was woken may wait for a processor.
 const REMEMBER_NS: u64 = 300_000_000;
-/// Most deeds of a process's tasks that are remembered: those of the time above at half a million a second.
+/// Most deeds of a process's tasks that are remembered: those of the time above at a quarter of a million wake-ups a second.
 const MOST_DEEDS: usize = 150_000;
+/// Most tasks that are known to have been made for requests that are open.
+const MOST_MADE: usize = 100_000;
 /// Most tasks that are known to send a connection's requests.
 const MOST_SENDERS: usize = 65_536;
-/// Time after which a number of a goroutine that comes into sight for the first time is no new goroutine's.
-const NEW_FOR_NS: u64 = 1_000_000_000;
 
 /// How long after an exchange's beginning or end the tasks that took part in it may have more to tell.
 pub fn late_ns(tasks: [u64; 2]) -> u64 {
@@ -61,13 +61,17 @@ impl Evidence {
     /// # Errors
     ///
     /// More than one fits.
-    pub fn cause(&self, made_for: Option<NodeId>) -> Result<Option<NodeId>, ()> {
+    pub fn cause(
+        &self,
+        made_for: Option<NodeId>,
+        is_open: impl Fn(NodeId) -> bool,
+    ) -> Result<Option<NodeId>, ()> {
         // The next to use a connection does so when the response has come.
         let asked = || {
             let in_time = |(_, at_ns): &&(NodeId, u64)| {
                 self.answered_ns.is_none_or(|answered_ns| *at_ns <= answered_ns)
             };
-            self.woken_for.iter().filter(in_time).map(|(id, _)| *id)
+            self.woken_for.iter().filter(in_time).map(|(id, _)| *id).filter(|id| is_open(*id))
         };
         let took = if self.woke.is_empty() { &self.took } else { &self.woke };
         let mut both = asked().filter(|id| took.contains(id));
@@ -113,41 +117,6 @@ pub struct Tasks {
     recent: VecDeque<(u64, u64)>,
     /// Deeds up to this time may be missing.
     forgotten_ns: u64,
-    numbers: Numbers,
-}
-
-/// Tells the numbers of new goroutines from those of old ones that come into sight for the first time. Numbers grow, but
-/// for the few that a processor keeps in store.
-#[derive(Debug, Default)]
-struct Numbers {
-    highest: u64,
-    /// Highest number when the latest turn began.
-    before: u64,
-    /// Highest number when the turn before began: no higher one is old.
-    old: u64,
-    /// When the latest turn began.
-    turn_ns: u64,
-    /// In the first turn nothing is known of those that are there.
-    is_first_turn: bool,
-    /// Numbers above `old` that were seen.
-    seen: HashSet<u64>,
-}
-
-impl Numbers {
-    /// Whether this is the first sight of a new one.
-    fn is_new(&mut self, number: u64, at_ns: u64) -> bool {
-        if self.turn_ns == 0 {
-            (self.turn_ns, self.is_first_turn) = (at_ns, true);
-        }
-        if at_ns >= self.turn_ns.saturating_add(NEW_FOR_NS) {
-            self.old = if self.is_first_turn { self.highest } else { self.before };
-            (self.before, self.turn_ns, self.is_first_turn) = (self.highest, at_ns, false);
-            let old = self.old;
-            self.seen.retain(|number| *number > old);
-        }
-        self.highest = self.highest.max(number);
-        number > self.old && self.seen.insert(number) && !self.is_first_turn
-    }
 }
 
 impl Tasks {
@@ -170,13 +139,6 @@ impl Tasks {
     pub fn made(&mut self, parent: u64, child: u64, at_ns: u64) {
         if parent != 0 && child != 0 {
             self.made.push(Reverse((at_ns, child, parent)));
-        }
-    }
-
-    /// A task was seen whose runtime notes who made it.
-    pub fn saw(&mut self, task: u64, parent: u64, at_ns: u64) {
-        if parent != 0 && self.numbers.is_new(task, at_ns) {
-            self.made(parent, task, at_ns);
         }
     }
 
@@ -238,24 +200,21 @@ impl Tasks {
     /// Requests for which tasks worked that woke the one which sent a call: since it sent the one before, and until a
     /// while after. A connection's task that runs finds the request before it is woken for it.
     pub fn woken_for(&self, task: u64, sent_ns: u64) -> Vec<(NodeId, u64)> {
-        let deeds = self.deeds.get(&task).into_iter().flatten();
-        let since_ns = deeds
-            .filter(|(at_ns, deed)| *deed == Deed::Sent && *at_ns < sent_ns)
-            .map(|(at_ns, _)| *at_ns)
-            .next_back()
-            .unwrap_or(0);
+        let before =
+            self.deeds.get(&task).into_iter().flat_map(|deeds| between(deeds, 0, sent_ns.saturating_sub(1)));
+        let since_ns = before.rev().find(|(_, deed)| *deed == Deed::Sent).map_or(0, |(at_ns, _)| *at_ns);
         let until_ns = sent_ns.saturating_add(LATE_NS);
         let connection = self.sends_for.get(&task).and_then(|connection| self.wakers.get(connection));
-        let wakers = self.wakers.get(&task).into_iter().chain(connection).flatten();
-        let wakers = wakers.filter(|(at_ns, _)| (since_ns..=until_ns).contains(at_ns));
+        let wakers = self.wakers.get(&task).into_iter().chain(connection);
+        let wakers = wakers.flat_map(|wakers| between(wakers, since_ns, until_ns));
         distinct(wakers.filter_map(|(at_ns, from)| Some((self.works_for(*from, *at_ns)?, *at_ns))))
     }
 
     /// Requests for which tasks worked that woke the one which received part of a response, right after it did.
     pub fn took_from(&self, task: u64, received_ns: u64) -> Vec<NodeId> {
         let until_ns = received_ns.saturating_add(LATE_NS);
-        let wakers = self.wakers.get(&task).into_iter().flatten();
-        let wakers = wakers.filter(|(at_ns, _)| (received_ns..=until_ns).contains(at_ns));
+        let wakers =
+            self.wakers.get(&task).into_iter().flat_map(|wakers| between(wakers, received_ns, until_ns));
         let took =
             distinct(wakers.filter_map(|(at_ns, from)| Some((self.works_for(*from, *at_ns)?, *at_ns))));
         took.into_iter().map(|(id, _)| id).collect()
@@ -264,9 +223,8 @@ impl Tasks {
     /// Requests for which tasks worked that were woken by the one which received part of a response, until it moved
     /// anything else.
     pub fn woke_for(&self, task: u64, cookie: u64, received_ns: u64) -> Vec<NodeId> {
-        let deeds = self.deeds.get(&task).into_iter().flatten();
         let until_ns = received_ns.saturating_add(LATE_NS);
-        let deeds = deeds.filter(|(at_ns, _)| (received_ns..=until_ns).contains(at_ns));
+        let deeds = self.deeds.get(&task).into_iter().flat_map(|deeds| between(deeds, received_ns, until_ns));
         let deeds = deeds.take_while(|(_, deed)| match deed {
             Deed::Sent => false,
             Deed::Received(other) => *other == cookie,
@@ -286,6 +244,10 @@ impl Tasks {
         {
             self.made.pop();
             if let Some(id) = self.works_for(parent, at_ns) {
+                if self.made_for.len() >= MOST_MADE {
+                    self.made_for.clear();
+                    self.lost(at_ns);
+                }
                 self.made_for.insert(child, id);
             }
         }
@@ -304,6 +266,11 @@ impl Tasks {
             forget(&mut self.deeds, task, at_ns);
             forget(&mut self.wakers, task, at_ns);
         }
+        self.is_past() && self.sends_for.is_empty()
+    }
+
+    /// Whether nothing is going on, nor was lately.
+    pub fn is_past(&self) -> bool {
         self.recent.is_empty() && self.made.is_empty() && self.made_for.is_empty() && self.serving.is_empty()
     }
 
@@ -328,6 +295,17 @@ impl Tasks {
 fn insert<T>(list: &mut VecDeque<(u64, T)>, at_ns: u64, what: T) {
     let before = list.iter().rposition(|(earlier_ns, _)| *earlier_ns <= at_ns);
     list.insert(before.map_or(0, |last| last + 1), (at_ns, what));
+}
+
+/// What a list by time has of a time.
+fn between<T>(
+    list: &VecDeque<(u64, T)>,
+    from_ns: u64,
+    until_ns: u64,
+) -> impl DoubleEndedIterator<Item = &(u64, T)> {
+    let from = list.partition_point(|(at_ns, _)| *at_ns < from_ns);
+    let until = list.partition_point(|(at_ns, _)| *at_ns <= until_ns);
+    list.range(from..until.max(from))
 }
 
 /// Drops what a task has in a list up to a time.
