@@ -234,15 +234,8 @@ mod tests {
 
     /// Whether an HTTP/1 exchange makes its process an exporter.
     fn http(role: Role, request: &str, content: &str, status: u16) -> bool {
-        let meta = Meta {
-            tgid: PID,
-            tid: PID,
-            arrival_ns: 0,
-            seq: 0,
-            other_seq: 0,
-            blocking: false,
-            task: 0,
-        };
+        let meta =
+            Meta { tgid: PID, tid: PID, arrival_ns: 0, seq: 0, other_seq: 0, blocking: false, task: 0 };
         let request = format!(
             "{request} HTTP/1.1\r\nHost: c\r\nContent-Type: {content}\r\nContent-Length: 2\r\n\r\nxx"
         );
