@@ -20,9 +20,16 @@ export class ApiError extends Error {
   }
 }
 
-async function get<T>(path: string, params: Record<string, string | number> = {}, signal?: AbortSignal): Promise<T> {
+/** Parameters of a request: empty ones are left out, lists are repeated. */
+export type Params = Record<string, string | number | readonly string[]>;
+
+/** Asks the server and throws an `ApiError` with its words where it refuses. */
+export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<T> {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(params)) if (value !== '' && value !== 0) query.set(name, String(value));
+  for (const [name, value] of Object.entries(params)) {
+    if (typeof value === 'object') for (const each of value) query.append(name, each);
+    else if (value !== '' && value !== 0) query.set(name, String(value));
+  }
   const url = query.size > 0 ? `${path}?${query.toString()}` : path;
   let response: Response;
   try {

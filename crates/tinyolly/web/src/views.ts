@@ -1,0 +1,26 @@
+/** The views that there are, by tab; the navigation shows these and no other. */
+import type { Component } from 'svelte';
+import { TABS, type Tab } from './route';
+import LogsView from './views/LogsView.svelte';
+import MetricsView from './views/MetricsView.svelte';
+import TracesView from './views/TracesView.svelte';
+
+export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
+  traces: TracesView,
+  logs: LogsView,
+  metrics: MetricsView,
+};
+
+export const TAB_NAMES: Readonly<Record<Tab, string>> = {
+  overview: 'Overview',
+  traces: 'Traces',
+  spans: 'Spans',
+  logs: 'Logs',
+  metrics: 'Metrics',
+  services: 'Services',
+  map: 'Map',
+  agent: 'Agent',
+};
+
+/** In the order of the navigation, which is also that of the keys 1 to 8. */
+export const SHOWN_TABS: readonly Tab[] = TABS.filter((tab) => VIEWS[tab] !== undefined);
