@@ -1,11 +1,15 @@
 /** The one client of the server's API. */
 import { readLog, readSpan, readTraceSummary, type LogRecord, type Span, type TraceSummary } from './model';
 import type { Nanos } from './time';
+import { windowParams, type TimeWindow } from './range';
 import type {
   WireLog,
   WireMetric,
   WireMetricSummary,
   WireProblem,
+  WireService,
+  WireServiceDetail,
+  WireServiceMap,
   WireTrace,
   WireTraceSummary,
 } from './wire';
@@ -104,5 +108,19 @@ export const api = {
   metric(id: MetricId, signal?: AbortSignal, range?: { start: Nanos; end: Nanos }): Promise<WireMetric> {
     const params = { type: id.type, unit: id.unit, ...(range && { start: String(range.start), end: String(range.end) }) };
     return get<WireMetric>(`/api/metrics/${encodeURIComponent(id.name)}`, params, signal);
+  },
+
+  services(window: TimeWindow, signal?: AbortSignal): Promise<WireService[]> {
+    return get<WireService[]>('/api/service-catalog', windowParams(window), signal);
+  },
+
+  service(name: string, window: TimeWindow, signal?: AbortSignal): Promise<WireServiceDetail> {
+    return get<WireServiceDetail>(`/api/service-catalog/${encodeURIComponent(name)}`, windowParams(window), signal);
+  },
+
+  /** With a trace id the map of that trace alone. */
+  serviceMap(query: { window?: TimeWindow; traceId?: string }, signal?: AbortSignal): Promise<WireServiceMap> {
+    const params = { ...windowParams(query.window ?? {}), trace_id: query.traceId ?? '' };
+    return get<WireServiceMap>('/api/service-map', params, signal);
   },
 };

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fromLocalInput, rangeMillis, rangeText, timeWindow, toLocalInput, windowParams } from './range';
+import { fromLocalInput, rangeMillis, rangeText, shownRange, timeWindow, toLocalInput, windowParams } from './range';
 import { HOME } from './route';
 import { fromMillis } from './time';
 
@@ -48,4 +48,9 @@ it('brings times of the picker there and back', () => {
   expect(fromLocalInput(toLocalInput(at(4, 9, 5, 7)))).toBe(at(4, 9, 5, 7));
   expect(fromLocalInput('nonsense')).toBe('');
   expect(toLocalInput('')).toBe('');
+});
+
+it('takes the shown range along', () => {
+  expect(shownRange({ ...HOME, tab: 'services' })).toEqual({ range: '1h', from: '', to: '' });
+  expect(shownRange({ ...HOME, tab: 'services', range: '1h', from: '5' })).toEqual({ range: '', from: '5', to: '' });
 });

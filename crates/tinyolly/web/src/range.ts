@@ -47,14 +47,14 @@ export function rangeMillis(id: string): number | null {
  * The window of a route at a moment. A range up to now has no end, so that spans of a host whose clock is ahead are
  * not cut off.
  */
-export function timeWindow(route: RouteRange & Pick<Route, 'tab'>, nowMillis: number): TimeWindow {
+export function timeWindow(route: RouteRange & Partial<Pick<Route, 'tab'>>, nowMillis: number): TimeWindow {
   if (isFixed(route)) {
     return {
       ...(route.from !== '' && { start: parseNanos(route.from) }),
       ...(route.to !== '' && { end: parseNanos(route.to) }),
     };
   }
-  const length = rangeMillis(rangeId(route));
+  const length = rangeMillis(rangeId({ tab: 'traces', ...route }));
   return length === null ? {} : { start: fromMillis(nowMillis - length) };
 }
 
@@ -99,4 +99,9 @@ export function toLocalInput(nanos: string): string {
   if (nanos === '') return '';
   const at = parseNanos(nanos);
   return at <= 0n ? '' : `${formatDay(at)}T${formatClock(at).slice(0, 8)}`;
+}
+
+/** The range as shown: a question that stays the same while time goes on, for a view whose own default may differ. */
+export function shownRange(route: RouteRange & Pick<Route, 'tab'>): RouteRange {
+  return { range: isFixed(route) ? '' : rangeId(route), from: route.from, to: route.to };
 }

@@ -3,12 +3,14 @@ import type { Component } from 'svelte';
 import { TABS, type Tab } from './route';
 import LogsView from './views/LogsView.svelte';
 import MetricsView from './views/MetricsView.svelte';
+import ServicesView from './views/ServicesView.svelte';
 import TracesView from './views/TracesView.svelte';
 
 export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
   traces: TracesView,
   logs: LogsView,
   metrics: MetricsView,
+  services: ServicesView,
 };
 
 export const TAB_NAMES: Readonly<Record<Tab, string>> = {

@@ -192,6 +192,77 @@ export interface WireStats {
   rejected: { malformed_requests: number; overloaded_requests: number; items: number };
 }
 
+/** Rate, errors and durations of a set of requests. */
+export interface WireRed {
+  request_count: number;
+  /** Requests per second over the part of the range that has data. */
+  rate: number;
+  error_count: number;
+  /** 0 to 1. */
+  error_rate: number;
+  duration_p50_ms: number | null;
+  duration_p95_ms: number | null;
+}
+
+/** A piece of the range, 30 of them. */
+export interface WireRedBucket {
+  start: string;
+  request_count: number;
+  error_count: number;
+  duration_p95_ms: number | null;
+}
+
+export interface WireOperation extends WireRed {
+  name: string;
+  /** The OTLP number or its name. */
+  kind: number | string;
+  duration_p99_ms: number | null;
+  series: WireRedBucket[];
+}
+
+export interface WireService extends WireRed {
+  name: string;
+  span_count: number;
+  trace_count: number;
+  duration_p99_ms: number | null;
+  first_seen: string;
+  last_seen: string;
+  /** Which spans count as requests: those of servers and consumers, or roots where there are none. */
+  basis: 'server' | 'root';
+  /** Who reports the service: `ebpf`, `sdk`. */
+  instrumentation: string[];
+  series: WireRedBucket[];
+}
+
+export interface WireServiceDetail {
+  service: WireService;
+  operations: WireOperation[];
+}
+
+export type WireNodeType = 'service' | 'database' | 'queue' | 'external' | 'caller';
+
+export interface WireMapNode {
+  id: string;
+  label: string;
+  type: WireNodeType;
+  metrics: WireRed | null;
+}
+
+export interface WireMapEdge extends WireRed {
+  source: string;
+  target: string;
+}
+
+export interface WireServiceMap {
+  /** False when there were more traces than the server looks at. */
+  complete: boolean;
+  searched_traces: number;
+  start: string;
+  end: string;
+  nodes: WireMapNode[];
+  edges: WireMapEdge[];
+}
+
 /** `application/problem+json`. */
 export interface WireProblem {
   title?: string;
