@@ -85,9 +85,20 @@ export const api = {
     return (await get<WireTraceSummary[]>('/api/traces', query, signal)).map(readTraceSummary);
   },
 
+  /** Traces whose root is of this service and name, newest first. */
+  async tracesOfRoot(service: string, name: string, limit: number, signal?: AbortSignal): Promise<TraceSummary[]> {
+    const query = { limit, root: 1, service, name };
+    return (await get<WireTraceSummary[]>('/api/traces', query, signal)).map(readTraceSummary);
+  },
+
   async trace(id: string, signal?: AbortSignal): Promise<TraceDetail> {
     const wire = await get<WireTrace>(`/api/traces/${encodeURIComponent(id)}`, {}, signal);
     return { id: wire.trace_id, spans: wire.spans.map(readSpan), wire };
+  },
+
+  /** A trace as OTLP JSON, which any OTLP receiver takes. */
+  async traceOtlp(detail: TraceDetail, signal?: AbortSignal): Promise<string> {
+    return JSON.stringify(await get(`/api/traces/${encodeURIComponent(detail.id)}/otlp`, {}, signal), null, 2);
   },
 
   async logs(query: LogQuery, signal?: AbortSignal): Promise<LogRecord[]> {

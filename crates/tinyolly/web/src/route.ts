@@ -6,6 +6,10 @@
 export const TABS = ['overview', 'traces', 'spans', 'logs', 'metrics', 'services', 'map', 'agent'] as const;
 export type Tab = (typeof TABS)[number];
 
+/** The waterfall alone or with logs beside it, and the other ways to show a trace. */
+export const PANES = ['spans', 'logs', 'flame', 'map', 'compare'] as const;
+export type Pane = (typeof PANES)[number];
+
 /** What narrows a list. */
 export interface Filters {
   search: string;
@@ -43,8 +47,12 @@ export interface Route extends Filters, RouteRange {
   traceId: string;
   /** The selected span of the open trace. */
   spanId: string;
-  /** Which side of the open trace is shown. */
-  pane: 'spans' | 'logs';
+  /** How the open trace is shown. */
+  pane: Pane;
+  /** The trace that the open one is compared with. */
+  compare: string;
+  /** The part of the open trace's time that is shown, as trace/zoom.ts writes it. */
+  zoom: string;
   /** The selected log record. */
   logId: string;
   /** The open metric. */
@@ -52,6 +60,10 @@ export interface Route extends Filters, RouteRange {
   /** Type and unit of the open metric, as a name may have several. */
   metricType: string;
   metricUnit: string;
+  /** What the open metric's chart shows, empty for what fits its type. */
+  metricFn: string;
+  /** Labels that the chart's lines are told apart by. */
+  groups: readonly string[];
   /** The selected node of the map. */
   node: string;
   /** The column that orders a list, empty for the list's own order. */
@@ -80,10 +92,14 @@ export const HOME: Readonly<Route> = {
   traceId: '',
   spanId: '',
   pane: 'spans',
+  compare: '',
+  zoom: '',
   logId: '',
   metric: '',
   metricType: '',
   metricUnit: '',
+  metricFn: '',
+  groups: [],
   node: '',
   sort: '',
   order: '',
@@ -99,6 +115,8 @@ const TEXTS = {
   metric: 'metric',
   metricType: 'type',
   metricUnit: 'unit',
+  metricFn: 'fn',
+  zoom: 'zoom',
   node: 'node',
   search: 'q',
   minDuration: 'min_duration',
@@ -115,6 +133,7 @@ const LISTS = {
   statusClasses: 'status_class',
   attrs: 'attr',
   severities: 'severity_class',
+  groups: 'by',
 } as const;
 
 type Entries<T> = { [K in keyof T]: [K, T[K]] }[keyof T][];
@@ -134,7 +153,8 @@ export function parseRoute(query: string): Route {
     tab,
     traceId,
     spanId: hex(text('spanId'), 16),
-    pane: text('pane') === 'logs' ? 'logs' : 'spans',
+    pane: PANES.find((known) => known === text('pane')) ?? 'spans',
+    compare: hex(text('compare'), 32),
     errorsOnly: text('errors') === '1',
     rootOnly: text('root') === '1',
     severity: Number.isInteger(severity) && severity >= 1 && severity <= 24 ? severity : 0,
@@ -170,6 +190,7 @@ export function formatRoute(route: Route): string {
   put('traceId', route.traceId);
   put('spanId', route.spanId);
   if (route.pane !== 'spans') put('pane', route.pane);
+  put('compare', route.compare);
   for (const [field, name] of TEXT_FIELDS) put(name, route[field]);
   for (const [field, name] of LIST_FIELDS) for (const value of route[field]) params.append(name, value);
   if (route.errorsOnly) put('errors', '1');

@@ -55,6 +55,33 @@ export function evidenceText(source: string): string {
   return EVIDENCE[source] ?? 'The agent names this evidence, which this version of TinyOlly does not know.';
 }
 
+/** How firm the evidence is: read off the wire, followed through the program, or what remains when all else is out. */
+export type Strength = 'wire' | 'followed' | 'inferred' | 'unknown';
+
+const STRENGTH: Record<string, Strength> = {
+  header: 'wire',
+  tcp_seq: 'wire',
+  link_id: 'wire',
+  task: 'followed',
+  thread: 'followed',
+  sole: 'inferred',
+};
+
+export function evidenceStrength(source: string): Strength {
+  return STRENGTH[source] ?? 'unknown';
+}
+
+const STRENGTH_TEXT: Record<Strength, string> = {
+  wire: 'Read off the wire',
+  followed: 'Followed through the program',
+  inferred: 'Inferred',
+  unknown: 'Evidence',
+};
+
+export function strengthText(strength: Strength): string {
+  return STRENGTH_TEXT[strength];
+}
+
 /** How a span of another host stands out of its call, by the clocks of the two; empty where it does not. */
 export function clocksText(span: Span, call: Span | undefined): string {
   if (!span.isJoined || !call) return '';
