@@ -38,8 +38,8 @@ eBPF toolchain with bpf-linker, Node.js 18 or later with npm. When everything is
 
 On Debian and Ubuntu it installs by itself, as root. Anywhere else it prints what to install and exits with 1.
 
-  --test    also what scripts/test.sh needs: nginx, wrk, PHP, a JDK, libmicrohttpd, Python with venv, Chromium,
-            shellcheck, shfmt, jq, bpftool, rustfmt, clippy, Docker (unpacked, not installed), debootstrap,
+  --test    also what scripts/test.sh needs: nginx, wrk, PHP, a JDK, libmicrohttpd, QEMU, Python with venv,
+            Chromium, shellcheck, shfmt, jq, bpftool, rustfmt, clippy, Docker (unpacked, not installed), debootstrap,
             docker-compose; and from PyPI, into the target directory, Go and Flask; with SECTIONs only what those
             sections of it need. No service is started, and none will be at the next boot
   --check   install nothing; exit with 1 when something is missing
@@ -221,6 +221,10 @@ want_test_tools() {
         # Whichever Java the release has; any since 11 will do.
         want javac default-jdk-headless
         if ! pkg-config --exists libmicrohttpd 2>/dev/null; then PACKAGES+=(libmicrohttpd-dev); fi
+        # Guests with other kernels, which come out of Debian's packages.
+        want qemu-system-x86_64 qemu-system-x86
+        want xz xz-utils
+        if has_apt && [[ ! -e $DEBIAN_KEYRING ]]; then PACKAGES+=(debian-archive-keyring); fi
     fi
     if tests kernel docker; then want ip iproute2; fi
     if tests product docker; then

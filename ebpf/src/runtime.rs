@@ -5,20 +5,6 @@ use otel_ebpf_events::{TaskLayout, task::runtime};
 
 use crate::{kernel::task::Task, maps::TASK_LAYOUTS};
 
-/// A task of a runtime.
-#[derive(Clone, Copy)]
-pub struct TaskName {
-    /// Its number; 0 for none.
-    pub id: u64,
-    /// Number of the task that made it; 0 where the runtime does not note it.
-    pub parent: u64,
-}
-
-impl TaskName {
-    /// No task.
-    pub const NONE: Self = Self { id: 0, parent: 0 };
-}
-
 /// How tasks lie in the memory of a process; `None` where there are none, or nobody knows.
 #[inline(always)]
 pub fn layout_of(tgid: u32) -> Option<TaskLayout> {
@@ -26,58 +12,59 @@ pub fn layout_of(tgid: u32) -> Option<TaskLayout> {
     TASK_LAYOUTS.get_ptr(tgid).map(|layout| unsafe { *layout })
 }
 
-/// The task that the current thread runs.
+/// Number of the task that the current thread runs; 0 for none.
 #[inline(always)]
-pub fn current_task(tgid: u32) -> TaskName {
+pub fn current_task(tgid: u32) -> u64 {
     match layout_of(tgid) {
         Some(layout) => current_task_by(&layout),
-        None => TaskName::NONE,
+        None => 0,
     }
 }
 
-/// The task that the current thread runs, in a process with this layout.
+/// Number of the task that the current thread runs, in a process with this layout; 0 for none.
 #[inline(always)]
-pub fn current_task_by(layout: &TaskLayout) -> TaskName {
+pub fn current_task_by(layout: &TaskLayout) -> u64 {
     let fs_base = Task::current().fs_base();
     if fs_base == 0 {
-        return TaskName::NONE;
+        return 0;
     }
     let at = |offset: i32| fs_base.wrapping_add(i64::from(offset) as u64);
     match layout.runtime {
         runtime::TOKIO => {
             if layout.current_tag != 0 && read::<u64>(at(layout.current_tag)) & 1 == 0 {
-                return TaskName::NONE;
+                return 0;
             }
-            TaskName { id: read(at(layout.current)), parent: 0 }
+            read(at(layout.current))
         }
         runtime::GO => goroutine(read(at(layout.current)), layout),
-        _ => TaskName::NONE,
+        _ => 0,
     }
 }
 
-/// The goroutine of a `g`.
+/// Number of the goroutine of a `g`; 0 for none, as that of a thread's own.
 #[inline(always)]
-pub fn goroutine(g: u64, layout: &TaskLayout) -> TaskName {
-    if g == 0 {
-        return TaskName::NONE;
-    }
-    let parent =
-        if layout.parent_goid == 0 { 0 } else { read(g.wrapping_add(u64::from(layout.parent_goid))) };
-    TaskName { id: read(g.wrapping_add(u64::from(layout.goid))), parent }
+pub fn goroutine(g: u64, layout: &TaskLayout) -> u64 {
+    field(g, layout.goid)
 }
 
-/// The tokio task of a header.
+/// Number of the goroutine that made the one of a `g`; 0 for none.
 #[inline(always)]
-pub fn tokio_task(header: u64, layout: &TaskLayout) -> TaskName {
-    let vtable: u64 = read(header.wrapping_add(u64::from(layout.vtable)));
-    if vtable == 0 {
-        return TaskName::NONE;
-    }
-    let id_offset: u64 = read(vtable.wrapping_add(u64::from(layout.id_offset)));
-    if id_offset == 0 {
-        return TaskName::NONE;
-    }
-    TaskName { id: read(header.wrapping_add(id_offset)), parent: 0 }
+pub fn maker(g: u64, layout: &TaskLayout) -> u64 {
+    field(g, layout.parent_goid)
+}
+
+/// Number of the tokio task of a header; 0 for none.
+#[inline(always)]
+pub fn tokio_task(header: u64, layout: &TaskLayout) -> u64 {
+    let vtable = field(header, layout.vtable);
+    let id_offset = if vtable == 0 { 0 } else { read(vtable.wrapping_add(u64::from(layout.id_offset))) };
+    if id_offset == 0 { 0 } else { read(header.wrapping_add(id_offset)) }
+}
+
+/// A word of a structure; 0 where there is none.
+#[inline(always)]
+fn field(structure: u64, offset: u32) -> u64 {
+    if structure == 0 { 0 } else { read(structure.wrapping_add(u64::from(offset))) }
 }
 
 /// A word of the process's memory; zero where it cannot be read.

@@ -56,7 +56,10 @@ fn check(tasks: &Tasks, version: &str) {
     assert_eq!(tasks.name, format!("Go {version}"));
     assert_eq!((tasks.layout.runtime, tasks.lacks), (runtime::GO, None));
     assert!(!tasks.sites.is_empty(), "{tasks:?}");
-    assert!(tasks.sites.iter().all(|(hook, site)| *hook == Hook::GoReady && site.is_cheap), "{tasks:?}");
+    assert!(tasks.sites.iter().all(|(_, site)| site.is_cheap), "{tasks:?}");
+    let count = |hook| tasks.sites.iter().filter(|(of, _)| *of == hook).count();
+    assert!(count(Hook::GoReady) > 0, "{tasks:?}");
+    assert_eq!(count(Hook::GoSpawn), 1, "{tasks:?}");
     // src/runtime/runtime2.go of each version, once more, so that a slip in the agent's table shows.
     let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).expect("a version");
     let expected: Option<(u32, u32)> = match minor {

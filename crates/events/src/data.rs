@@ -41,8 +41,6 @@ pub struct DataEvent {
     pub arrival_ns: u64,
     /// Task that the thread ran; 0 where there is none, or none that can be known.
     pub task: u64,
-    /// The task that made it, where the runtime notes it; else 0.
-    pub task_parent: u64,
     /// TCP sequence number of the first byte moved (absolute, wraps).
     pub seq: u32,
     /// Place of the other direction when the operation completed: for a receive the sequence number behind the last byte
@@ -66,4 +64,4 @@ pub struct DataEvent {
     pub _pad: [u8; 5],
 }
 
-const _: () = assert!(size_of::<DataEvent>() == 24 + 48 + 48 && align_of::<DataEvent>() == 8);
+const _: () = assert!(size_of::<DataEvent>() == 24 + 48 + 40 && align_of::<DataEvent>() == 8);

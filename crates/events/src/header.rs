@@ -1,7 +1,7 @@
 //! What every event starts with.
 
 /// Version of the layout of all events; raised whenever a field moves, so that a stale object is refused.
-pub const EVENT_VERSION: u8 = 4;
+pub const EVENT_VERSION: u8 = 5;
 
 /// Values of [`EventHeader::kind`].
 pub mod kind {

@@ -31,7 +31,7 @@ pub struct TaskLayout {
     pub id_offset: u32,
     /// Go: offset of `goid` in `g`.
     pub goid: u32,
-    /// Go: offset of `parentGoid` in `g`; 0 where the version has none.
+    /// Go: offset of `parentGoid` in `g`.
     pub parent_goid: u32,
     /// Zero.
     pub _pad: u32,
@@ -60,16 +60,12 @@ pub struct TaskEvent {
     pub header: EventHeader,
     /// The task that did it.
     pub from: u64,
-    /// Its maker, where the runtime notes it; else 0.
-    pub from_parent: u64,
     /// The other task, or the connection.
     pub to: u64,
-    /// Its maker, where the runtime notes it; else 0.
-    pub to_parent: u64,
     /// One of [`what`].
     pub what: u8,
     /// Zero.
     pub _pad: [u8; 7],
 }
 
-const _: () = assert!(size_of::<TaskEvent>() == 24 + 40 && align_of::<TaskEvent>() == 8);
+const _: () = assert!(size_of::<TaskEvent>() == 24 + 24 && align_of::<TaskEvent>() == 8);

@@ -11,7 +11,7 @@ use otel_ebpf_kernel_tests::{
     net::{free_port, loopback},
     services::{
         Service,
-        polyglot::{self, Made},
+        polyglot::{self, GoHop, Made},
         python_hop,
     },
     sink::{Received, Sink},
@@ -235,13 +235,19 @@ fn node_with_fetch() {
 
 #[test]
 fn go_with_its_symbols() {
-    let make = |port, next| polyglot::go(port, next, false);
+    let make = |port, next| polyglot::go(port, next, GoHop::default());
     check(Hop { name: "go_hop", keeps: true, links: Links::Task }, make);
 }
 
 #[test]
 fn go_without_symbols() {
-    let make = |port, next| polyglot::go(port, next, true);
+    let make = |port, next| polyglot::go(port, next, GoHop { stripped: true, ..GoHop::default() });
+    check(Hop { name: "go_hop", keeps: true, links: Links::Task }, make);
+}
+
+#[test]
+fn go_that_asks_from_goroutines_of_its_own() {
+    let make = |port, next| polyglot::go(port, next, GoHop { from_another: true, ..GoHop::default() });
     check(Hop { name: "go_hop", keeps: true, links: Links::Task }, make);
 }
 

@@ -68,7 +68,7 @@ fn vm(root: &Path, arguments: &Vm) -> Result<ExitCode> {
         let agent = agent(root)?;
         println!("==> programs of {PACKAGE}");
         let tests = programs::tests(root, arguments.alone)?;
-        let chosen = choice::choose(tests, arguments);
+        let chosen = choice::choose(tests, arguments)?;
         if chosen.is_empty() {
             bail!("no test is left to run in a guest");
         }

@@ -12,13 +12,14 @@ use otel_ebpf_events::{
 use crate::{
     emit::{header, send_event},
     filter::Caller,
-    runtime::{TaskName, current_task_by, goroutine, layout_of, read, tokio_task},
+    runtime::{current_task_by, goroutine, layout_of, maker, read, tokio_task},
 };
 
 /// Offsets in `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 mod register {
     pub const R14: usize = 8;
+    pub const RBX: usize = 40;
     pub const RAX: usize = 80;
     pub const RDX: usize = 96;
     pub const RSI: usize = 104;
@@ -56,6 +57,19 @@ fn go_ready(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Go makes a goroutine: where `runtime.newproc` (src/runtime/proc.go) queues the new `g`, which is in `rbx` and names its
+/// maker.
+#[uprobe]
+fn go_spawn(ctx: ProbeContext) -> u32 {
+    let caller = Caller::current();
+    let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::GO) else {
+        return 0;
+    };
+    let made = register(&ctx, register::RBX);
+    tell(caller, maker(made, &layout), goroutine(made, &layout), what::SPAWN);
+    0
+}
+
 /// A goroutine hands a request to a connection: `net/http.(*persistConn).roundTrip` (src/net/http/transport.go), the
 /// connection in `rax`, the current `g` in `r14`.
 #[uprobe]
@@ -75,8 +89,7 @@ fn go_connection(ctx: &ProbeContext, what: u8) -> u32 {
     let Some(layout) = layout_of(caller.tgid).filter(|layout| layout.runtime == runtime::GO) else {
         return 0;
     };
-    let connection = TaskName { id: register(ctx, register::RAX), parent: 0 };
-    tell(caller, goroutine(register(ctx, register::R14), &layout), connection, what);
+    tell(caller, goroutine(register(ctx, register::R14), &layout), register(ctx, register::RAX), what);
     0
 }
 
@@ -87,26 +100,18 @@ fn tokio(ctx: &ProbeContext, header: usize, what: u8) -> u32 {
         return 0;
     };
     let from = current_task_by(&layout);
-    if from.id != 0 {
+    if from != 0 {
         tell(caller, from, tokio_task(register(ctx, header), &layout), what);
     }
     0
 }
 
 #[inline(always)]
-fn tell(caller: Caller, from: TaskName, to: TaskName, what: u8) {
-    if from.id == 0 || to.id == 0 || from.id == to.id {
+fn tell(caller: Caller, from: u64, to: u64, what: u8) {
+    if from == 0 || to == 0 || from == to {
         return;
     }
-    let event = TaskEvent {
-        header: header(kind::TASK, caller),
-        from: from.id,
-        from_parent: from.parent,
-        to: to.id,
-        to_parent: to.parent,
-        what,
-        _pad: [0; 7],
-    };
+    let event = TaskEvent { header: header(kind::TASK, caller), from, to, what, _pad: [0; 7] };
     send_event(&event, KernelDrop::TaskRingFull);
 }
 

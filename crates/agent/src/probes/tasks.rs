@@ -115,6 +115,7 @@ fn program(hook: Hook) -> &'static str {
         Hook::TokioWake => "tokio_wake",
         Hook::TokioSpawn => "tokio_spawn",
         Hook::GoReady => "go_ready",
+        Hook::GoSpawn => "go_spawn",
         Hook::GoAsk => "go_ask",
         Hook::GoSendFor => "go_send_for",
     }

@@ -9,7 +9,8 @@
 //! `readyWithTime` all that sleeps on a semaphore (mutexes, wait groups, conditions). The compiler inlines it; what stays
 //! is the function literal in it, which `systemstack` calls on the thread's own stack. At the places given here `rax` holds
 //! the `g` that does it, and the second word of what `rdx` points to is the `g` made ready; `r14` holds the thread's own `g`,
-//! whose number is 0.
+//! whose number is 0. A goroutine that a request's goroutine makes works for that request: it is seen where
+//! `runtime.newproc` queues it.
 
 mod build_info;
 mod code;
@@ -49,7 +50,9 @@ pub fn examine(file: &Executable<'_>) -> Runtime {
     };
     match tasks(file, info.as_ref()) {
         Ok((layout, sites)) => {
-            Runtime::Tasks(Tasks { name, layout, sites, found: Found::Symbols, lacks: None })
+            let follows = sites.iter().any(|(hook, _)| *hook == Hook::GoSpawn);
+            let lacks = (!follows).then_some("code of the known form where goroutines are made");
+            Runtime::Tasks(Tasks { name, layout, sites, found: Found::Symbols, lacks })
         }
         Err(lacks) => Runtime::Opaque { name, lacks: lacks.to_owned() },
     }
@@ -79,7 +82,8 @@ fn tasks(file: &Executable<'_>, version: Option<&Version>) -> Result<LayoutAndSi
         ..TaskLayout::default()
     };
     let ready = places.sites.into_iter().map(|site| (Hook::GoReady, site));
-    Ok((layout, ready.chain(places.connections).collect()))
+    let spawn = places.spawn.map(|site| (Hook::GoSpawn, site));
+    Ok((layout, ready.chain(spawn).chain(places.connections).collect()))
 }
 
 /// What the code tells.
@@ -89,6 +93,8 @@ struct Places {
     offsets: GOffsets,
     /// In order, without repetition.
     sites: Vec<Site>,
+    /// Where goroutines are made; `None` where the code has another form.
+    spawn: Option<Site>,
     /// Where connections of `net/http` are used; none in a program without it.
     connections: Vec<(Hook, Site)>,
 }
@@ -122,6 +128,13 @@ impl Places {
         }
         sites.sort_unstable();
         sites.dedup();
+        let spawn = || {
+            let (address, bytes) = read(&only("runtime.newproc.func1")?)?;
+            let (queue, _) = code(&only("runtime.runqput")?)?;
+            let site = code::spawn_site(address, bytes, maker, queue)?;
+            Some(Site { file_offset: file.file_offset(site)?, is_cheap: true })
+        };
+        let spawn = spawn();
         let connections = [
             (Hook::GoAsk, "net/http.(*persistConn).roundTrip"),
             (Hook::GoSendFor, "net/http.(*persistConn).writeLoop"),
@@ -134,7 +147,7 @@ impl Places {
         };
         let connections: Option<Vec<_>> = connections.into_iter().map(connection).collect();
         let connections = connections.unwrap_or_default();
-        (!sites.is_empty()).then_some(Self { current, offsets, sites, connections })
+        (!sites.is_empty()).then_some(Self { current, offsets, sites, spawn, connections })
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Hook {
     /// Go: a goroutine is made ready to run; `rax` holds the `g` of the one that does so, and the word behind the one that
     /// `rdx` points to that of the other.
     GoReady,
+    /// Go: a goroutine is made; `rbx` holds its `g`.
+    GoSpawn,
     /// Go: a goroutine hands a request to a connection of `net/http`; `rax` holds the connection, `r14` the current `g`.
     GoAsk,
     /// Go: a goroutine begins to send the requests of such a connection; with the same registers.

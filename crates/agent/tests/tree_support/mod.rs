@@ -197,9 +197,7 @@ impl Sim {
         let event = TaskEvent {
             header: header(kind::TASK, at_ns, thread),
             from: thread.task,
-            from_parent: 0,
             to,
-            to_parent: 0,
             what,
             _pad: [0; 7],
         };

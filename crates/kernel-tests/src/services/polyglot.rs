@@ -35,8 +35,17 @@ pub fn node(port: u16, next: u16, manner: &str) -> Made {
     Ok(script(&installed("node")?, "node_hop.js", port, next, &[manner]))
 }
 
-/// Go's `net/http`, with its symbols or without.
-pub fn go(port: u16, next: u16, stripped: bool) -> Made {
+/// Which Go program it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GoHop {
+    /// Without its symbols.
+    pub stripped: bool,
+    /// Requests ask from goroutines that they start, not from their own.
+    pub from_another: bool,
+}
+
+/// Go's `net/http`.
+pub fn go(port: u16, next: u16, which: GoHop) -> Made {
     let venv = venv()?;
     Ok(Service::start(port, |dir| {
         let mut build = Command::new(venv.join("bin/go"));
@@ -44,11 +53,15 @@ pub fn go(port: u16, next: u16, stripped: bool) -> Made {
             .envs([("CGO_ENABLED", "0"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")])
             .env("GOCACHE", venv.join("go-cache"));
         build.args(["build", "-o"]).arg(dir.join("go_hop"));
-        if stripped {
+        if which.stripped {
             build.args(["-ldflags", "-s -w"]);
         }
         must(build.arg(source("go_hop.go")));
-        hop(dir.join("go_hop"), port, next)
+        let mut command = hop(dir.join("go_hop"), port, next);
+        if which.from_another {
+            command.arg("goroutine");
+        }
+        command
     }))
 }
 

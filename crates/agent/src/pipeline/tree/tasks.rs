@@ -189,12 +189,18 @@ impl Tasks {
 
     /// The request for whose sake a task was made, unless events are missing since `since_ns`.
     pub fn made_for(&self, task: u64, since_ns: u64) -> Option<NodeId> {
-        self.made_for.get(&task).copied().filter(|_| since_ns > self.forgotten_ns)
+        self.maker_of(task).filter(|_| since_ns > self.forgotten_ns)
+    }
+
+    /// The request for whose sake a task was made. One that sends the requests of a connection works for all who hand it
+    /// some, not for the one that opened the connection.
+    fn maker_of(&self, task: u64) -> Option<NodeId> {
+        self.made_for.get(&task).copied().filter(|_| !self.sends_for.contains_key(&task))
     }
 
     /// The request that a task works for.
     fn works_for(&self, task: u64, at_ns: u64) -> Option<NodeId> {
-        self.serving(task, at_ns).or_else(|| self.made_for.get(&task).copied())
+        self.serving(task, at_ns).or_else(|| self.maker_of(task))
     }
 
     /// Requests for which tasks worked that woke the one which sent a call: since it sent the one before, and until a

@@ -208,6 +208,49 @@ pub fn ready_site(address: u64, code: &[u8], ready: u64) -> Option<u64> {
     None
 }
 
+/// The function literal in `runtime.newproc`: where a probe sees each new goroutine, and is cheap.
+///
+/// ```text
+/// call runtime.newproc1
+/// …
+/// mov %rax,%rbx
+/// …
+/// call runtime.runqput           here: emulated
+/// ```
+///
+/// There `rbx` holds the new `g`, which has its number and its maker's.
+pub fn spawn_site(address: u64, code: &[u8], maker: u64, queue: u64) -> Option<u64> {
+    let is_call_of = |instruction: &Instruction, function| {
+        instruction.flow_control() == FlowControl::Call && instruction.near_branch_target() == function
+    };
+    let mut after = decode(address, code).skip_while(|instruction| !is_call_of(instruction, maker));
+    after.next()?;
+    let (mut in_rax, mut in_rbx) = (true, false);
+    for instruction in after {
+        match instruction.flow_control() {
+            FlowControl::Next => {}
+            FlowControl::Call => {
+                return (in_rbx && is_call_of(&instruction, queue)).then(|| instruction.ip());
+            }
+            _ => return None,
+        }
+        if instruction.mnemonic() == Mnemonic::Nop || instruction.op0_kind() != OpKind::Register {
+            continue;
+        }
+        match instruction.op0_register().full_register() {
+            Register::RAX => in_rax = false,
+            Register::RBX => {
+                let is_copy = instruction.mnemonic() == Mnemonic::Mov
+                    && instruction.op1_kind() == OpKind::Register
+                    && instruction.op1_register() == Register::RAX;
+                in_rbx = is_copy && in_rax;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Where `runtime.systemstack` begins, found by the comparisons with which it begins; `None` if that is not clear.
 pub fn find_switch(file: &Executable<'_>) -> Option<u64> {
     // mov 0x30(%rax),%rbx; cmp signal(%rbx),%rax; je; mov (%rbx),%rdx; cmp %rdx,%rax; je: m.g0 is the first field of m,
