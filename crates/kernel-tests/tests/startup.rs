@@ -22,8 +22,8 @@ const BUDGETS: [(&str, u32); 11] = [
     ("socket_state", 5_000),
     ("socket_destroy", 2_000),
     // Kernels that tap by fexit have a verifier that looks at more ways through a loop, again and again.
-    ("tap_recv_fexit", 250_000),
-    ("tap_send_fexit", 250_000),
+    ("tap_recv_fexit", 400_000),
+    ("tap_send_fexit", 400_000),
     ("tap_recv", 100_000),
     ("tap_send", 100_000),
     ("arrival_ready", 1_500),
