@@ -3,19 +3,22 @@
 use std::borrow::Cow;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde::Serialize;
-use serde_json::json;
 
 use super::Context;
-use super::otlp_json::{Any, Attributes, Double, Resource, Scope, Text, hex};
+use super::otlp_json::{Any, Attributes, Resource, Scope, Text, hex};
 use super::params::Params;
 use super::problem::Problem;
-use crate::store::query::{self, LogFilter, LogRecordRow};
+use super::{filters, page};
+use crate::store::query::{self, Budget, LogFilter, LogRecordRow, SCAN, value};
+
+/// Lines on either side of a record when the request does not say.
+const AROUND: usize = 20;
 
 /// Names of severity numbers 1 to 24, as the logs data model gives them.
 const SEVERITIES: [&str; 24] = [
@@ -88,37 +91,56 @@ fn message(body: Option<&AnyValue>) -> Cow<'_, str> {
     match body.and_then(|any| any.value.as_ref()) {
         None => Cow::Borrowed(""),
         Some(Value::StringValue(text)) => Cow::Borrowed(text),
-        Some(_) => Cow::Owned(plain(body).to_string()),
-    }
-}
-
-/// A value as the JSON a person would write for it.
-fn plain(any: Option<&AnyValue>) -> serde_json::Value {
-    match any.and_then(|any| any.value.as_ref()) {
-        None | Some(Value::StringValueStrindex(_)) => serde_json::Value::Null,
-        Some(Value::StringValue(text)) => json!(text),
-        Some(Value::BoolValue(value)) => json!(value),
-        Some(Value::IntValue(number)) => json!(number),
-        Some(Value::DoubleValue(number)) => json!(Double(*number)),
-        Some(Value::BytesValue(bytes)) => json!(hex(bytes)),
-        Some(Value::ArrayValue(array)) => array.values.iter().map(|value| plain(Some(value))).collect(),
-        Some(Value::KvlistValue(list)) => {
-            list.values.iter().map(|pair| (pair.key.clone(), plain(pair.value.as_ref()))).collect()
-        }
+        Some(_) => Cow::Owned(value::plain(body).to_string()),
     }
 }
 
 /// `GET /api/logs`
 pub(super) async fn list(State(context): State<Context>, uri: Uri) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
-    let filter = LogFilter {
-        limit: params.limit()?,
-        trace_id: params.trace_id("trace_id")?,
-        span_id: params.span_id("span_id")?,
-        service: params.text("service")?,
-        severity_min: params.severity("severity_min")?,
-    };
+    let filter = filters::logs(&mut params)?;
+    if let Some(id) = params.choice("around", "the log_id of a record", |value| value.parse().ok())? {
+        return around(context, params, filter, id).await;
+    }
+    let paging = page::paging(&mut params, page::LOG_SORTS)?;
     params.finish()?;
-    let found = context.store.read(move |db| query::logs(db, &filter)).await?;
-    Ok(Json(found.iter().map(LogLine::of).collect::<Vec<_>>()).into_response())
+    let found = context.store.read(move |db| query::logs(db, &filter, &paging, Budget::of(SCAN))).await?;
+    Ok(page::answer(&found, LogLine::of))
+}
+
+/// The lines around one record.
+async fn around(
+    context: Context,
+    mut params: Params,
+    filter: LogFilter,
+    id: i64,
+) -> Result<Response, Problem> {
+    let mut side = |name: &str| {
+        let number =
+            params.choice(name, "a number from 0 to 1000", |value| value.parse().ok().filter(|n| *n <= 1000));
+        number.map(|n| n.unwrap_or(AROUND))
+    };
+    let sides = (side("before")?, side("after")?);
+    params.finish()?;
+    let search = move |db: &_| query::logs_around(db, &filter, id, sides, Budget::of(SCAN));
+    match context.store.read(search).await? {
+        Some(found) => Ok(Json(found.iter().map(LogLine::of).collect::<Vec<_>>()).into_response()),
+        None => Err(Problem::not_found(format!("no log record {id}"))),
+    }
+}
+
+/// `GET /api/logs/{log_id}`
+pub(super) async fn one(
+    State(context): State<Context>,
+    Path(log_id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Params::of(&uri)?.finish()?;
+    let Ok(id) = log_id.parse() else {
+        return Err(Problem::bad_request(format!("{log_id:?} is not a log_id, which is a number")));
+    };
+    match context.store.read(move |db| query::log(db, id)).await? {
+        Some(found) => Ok(Json(LogLine::of(&found)).into_response()),
+        None => Err(Problem::not_found(format!("no log record {id}"))),
+    }
 }

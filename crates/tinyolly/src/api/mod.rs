@@ -1,10 +1,12 @@
 //! The REST API that `docs/api.md` describes.
 
+mod filters;
 pub mod host;
 mod live;
 mod logs;
 mod metrics;
 mod otlp_json;
+mod page;
 mod params;
 mod problem;
 mod stats;
@@ -40,7 +42,9 @@ pub fn router(context: Context) -> Router {
         .route("/api/traces", get(traces::list))
         .route("/api/traces/{trace_id}", get(traces::one))
         .route("/api/spans", get(traces::spans))
+        .route("/api/spans/{span_id}", get(traces::span))
         .route("/api/logs", get(logs::list))
+        .route("/api/logs/{log_id}", get(logs::one))
         .route("/api/metrics", get(metrics::list))
         .route("/api/metrics/{*name}", get(metrics::one))
         .route("/api/stats", get(stats::stats))

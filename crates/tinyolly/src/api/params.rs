@@ -7,6 +7,8 @@ use crate::store::rows::{SpanId, TraceId};
 
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 5000;
+/// How often a parameter may be repeated.
+const MAX_REPEATS: usize = 100;
 
 /// The parameters of one request; each is taken once, and [`Params::finish`] refuses what is left.
 #[derive(Debug)]
@@ -27,6 +29,40 @@ impl Params {
             return Err(Problem::bad_request(format!("{name} is given more than once")));
         }
         Ok(Some(value))
+    }
+
+    /// All values of a parameter that may be repeated.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Problem> {
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|(key, _)| key == name);
+        self.0 = left;
+        if taken.len() > MAX_REPEATS {
+            return Err(Problem::bad_request(format!("{name} is given more than {MAX_REPEATS} times")));
+        }
+        Ok(taken.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// All values of a parameter that may be repeated, each read by `parse`.
+    pub(super) fn all<T>(
+        &mut self,
+        name: &str,
+        form: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, Problem> {
+        let parsed = |value: String| {
+            parse(&value).ok_or_else(|| Problem::bad_request(format!("{name}={value:?} is not {form}")))
+        };
+        self.texts(name)?.into_iter().map(parsed).collect()
+    }
+
+    /// A switch: `1` or `true` is on, `0` or `false` off.
+    pub(super) fn switch(&mut self, name: &str) -> Result<bool, Problem> {
+        let on = self.parsed(name, "1 or 0", |value| match value {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        })?;
+        Ok(on.unwrap_or(false))
     }
 
     fn parsed<T>(

@@ -29,6 +29,9 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Cursor) {
+            return Self::bad_request(error.to_string());
+        }
         tracing::error!(%error, "query failed");
         Self { status: StatusCode::SERVICE_UNAVAILABLE, detail: error.to_string() }
     }

@@ -1,5 +1,7 @@
 //! Traces and spans.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
@@ -14,7 +16,12 @@ use super::Context;
 use super::otlp_json::{Attributes, Resource, Scope, Text, hex};
 use super::params::{Params, from_hex};
 use super::problem::Problem;
-use crate::store::query::{self, SpanFilter, SpanRecord, TraceSummary};
+use super::{filters, page};
+use crate::store::mark;
+use crate::store::query::{self, Budget, SCAN, SpanFilter, SpanRecord, TraceSummary};
+
+/// How long a span is searched for that is asked for by its id alone.
+const LOOKUP: Duration = Duration::from_secs(1);
 
 /// What the lists show of an HTTP span, from stable or older semantic conventions.
 #[derive(Debug, Default)]
@@ -28,12 +35,11 @@ struct Http<'a> {
 impl<'a> Http<'a> {
     fn of(span: &'a Span) -> Self {
         let text = |keys: &[&str]| keys.iter().find_map(|key| text_of(&span.attributes, key));
-        let number = |keys: &[&str]| keys.iter().find_map(|key| number_of(&span.attributes, key));
         Self {
             method: text(&["http.request.method", "http.method"]),
             route: text(&["http.route"]),
             url: text(&["url.full", "http.url", "url.path", "http.target"]),
-            status_code: number(&["http.response.status_code", "http.status_code"]),
+            status_code: mark::http_status(&span.attributes),
         }
     }
 }
@@ -45,14 +51,6 @@ fn value_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
 fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     match value_of(attributes, key)? {
         Value::StringValue(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn number_of(attributes: &[KeyValue], key: &str) -> Option<i64> {
-    match value_of(attributes, key)? {
-        Value::IntValue(number) => Some(*number),
-        Value::StringValue(text) => text.parse().ok(),
         _ => None,
     }
 }
@@ -286,10 +284,11 @@ struct WholeTrace<'a> {
 /// `GET /api/traces`
 pub(super) async fn list(State(context): State<Context>, uri: Uri) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
-    let (limit, service) = (params.limit()?, params.text("service")?);
+    let filter = filters::spans(&mut params)?;
+    let paging = page::paging(&mut params, page::TRACE_SORTS)?;
     params.finish()?;
-    let found = context.store.read(move |db| query::traces(db, service.as_deref(), limit)).await?;
-    Ok(Json(found.iter().map(TraceLine::of).collect::<Vec<_>>()).into_response())
+    let found = context.store.read(move |db| query::traces(db, &filter, &paging, Budget::of(SCAN))).await?;
+    Ok(page::answer(&found, TraceLine::of))
 }
 
 /// `GET /api/traces/{trace_id}`
@@ -322,12 +321,32 @@ pub(super) async fn one(
 /// `GET /api/spans`
 pub(super) async fn spans(State(context): State<Context>, uri: Uri) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
-    let filter = SpanFilter {
-        limit: params.limit()?,
-        service: params.text("service")?,
-        trace_id: params.trace_id("trace_id")?,
-    };
+    let filter = SpanFilter { trace_id: params.trace_id("trace_id")?, ..filters::spans(&mut params)? };
+    let paging = page::paging(&mut params, page::SPAN_SORTS)?;
     params.finish()?;
-    let found = context.store.read(move |db| query::spans(db, &filter)).await?;
-    Ok(Json(found.iter().map(SpanLine::of).collect::<Vec<_>>()).into_response())
+    let found = context.store.read(move |db| query::spans(db, &filter, &paging, Budget::of(SCAN))).await?;
+    Ok(page::answer(&found, SpanLine::of))
+}
+
+/// `GET /api/spans/{span_id}`
+pub(super) async fn span(
+    State(context): State<Context>,
+    Path(span_id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let trace_id = params.trace_id("trace_id")?;
+    params.finish()?;
+    let Some(id) = from_hex(&span_id) else {
+        return Err(Problem::bad_request(format!("{span_id:?} is not a span id of 16 hex digits")));
+    };
+    let search = move |db: &_| query::span(db, id, trace_id, Budget::of(LOOKUP));
+    match context.store.read(search).await? {
+        (Some(span), _) => Ok(Json(WholeSpan::of(&span)).into_response()),
+        (None, true) => Err(Problem::not_found(format!("no span {}", hex(&id)))),
+        (None, false) => Err(Problem::not_found(format!(
+            "no span {} among the newest: trace_id says where to look for an older one",
+            hex(&id)
+        ))),
+    }
 }

@@ -5,6 +5,7 @@
 //! conventions name: single spans are too short to compress by themselves. The dictionary is part of the file format;
 //! a better one is a new packing beside it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
@@ -97,21 +98,40 @@ fn compress(plain: &[u8]) -> Option<Vec<u8>> {
 /// # Errors
 /// When the bytes are not what [`pack`] makes: the file is damaged.
 pub fn unpack<M: Message + Default>(blob: Option<&[u8]>) -> Result<M, StoreError> {
+    match plain(blob)? {
+        Some(plain) => decode(&plain),
+        None => Ok(M::default()),
+    }
+}
+
+/// The encoded message in what [`pack`] made; `None` for an empty one.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn plain(blob: Option<&[u8]>) -> Result<Option<Cow<'_, [u8]>>, StoreError> {
     let Some((packing, mut rest)) = blob.and_then(|b| b.split_first()) else {
-        return Ok(M::default());
+        return Ok(None);
     };
     match *packing {
-        RAW => M::decode(rest).map_err(|e| StoreError::Damaged(e.to_string())),
+        RAW => Ok(Some(Cow::Borrowed(rest))),
         ZSTD_V1 => {
             let length =
                 prost::encoding::decode_varint(&mut rest).map_err(|e| StoreError::Damaged(e.to_string()))?;
             let length = usize::try_from(length).ok().filter(|n| *n <= MAX_UNPACKED);
             let length = length.ok_or_else(|| StoreError::Damaged("blob length out of range".into()))?;
             let plain = decompress(rest, length).map_err(|e| StoreError::Damaged(e.to_string()))?;
-            M::decode(plain.as_slice()).map_err(|e| StoreError::Damaged(e.to_string()))
+            Ok(Some(Cow::Owned(plain)))
         }
         other => Err(StoreError::Damaged(format!("unknown blob packing {other}"))),
     }
+}
+
+/// The message that [`plain`] gave.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub fn decode<M: Message + Default>(plain: &[u8]) -> Result<M, StoreError> {
+    M::decode(plain).map_err(|e| StoreError::Damaged(e.to_string()))
 }
 
 fn decompress(frame: &[u8], length: usize) -> std::io::Result<Vec<u8>> {

@@ -8,6 +8,7 @@ mod bounded;
 mod ingest;
 mod intern;
 mod lock;
+pub mod mark;
 pub mod prepare;
 pub mod query;
 mod readers;
@@ -15,6 +16,7 @@ mod retention;
 mod room;
 pub mod rows;
 mod schema;
+mod tally;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -63,6 +65,9 @@ pub enum StoreError {
     /// The writer did not take or finish the work, because it is shutting down or its transaction failed.
     #[error("the store could not write: {0}")]
     Write(String),
+    /// A list was asked to go on from a place that is none of it.
+    #[error("this cursor does not belong to this list, or its place was deleted: begin without one")]
+    Cursor,
     /// The queue to the writer is full.
     #[error("the queue to the store is full")]
     Full,

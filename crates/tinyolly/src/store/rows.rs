@@ -66,6 +66,8 @@ pub struct SpanRow {
     pub kind: i32,
     /// OTLP's status code, kept even when unknown.
     pub status: i32,
+    /// What filters ask of the span beyond these columns: see [`super::mark`].
+    pub mark: i64,
     /// What the agents of both hosts call the request by, if this end's agent did not see the other.
     pub link: Option<i64>,
     /// The rest of the span, packed.

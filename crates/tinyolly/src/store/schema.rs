@@ -1,8 +1,12 @@
 //! The tables, and how a database file is opened.
 //!
 //! - Everything that repeats is interned: `text` (span names, service names), `resource`, `scope`, `series`.
-//! - `span` is clustered by trace, so one trace is one range read, and needs only one index more, for lists by time.
-//! - `trace` carries the summary of its spans, kept up at ingest, so that the trace list reads no span but the root.
+//! - `span` is clustered by trace, so one trace is one range read, and needs only one index more, for lists by time. That
+//!   index holds what lists are most often narrowed by, so that a walk along it reads no span which is not shown.
+//! - `trace` carries the summary of its spans, kept up at ingest, so that the trace list reads no span but the root. Its
+//!   index by time holds the summary too, behind the row id that orders traces which start together.
+//! - `span.mark` is what filters ask of a span that is else in its blob: see `mark.rs`.
+//! - `tally` counts spans and log records by signal, service and ten seconds, for histograms of everything.
 //! - Times are nanoseconds since the epoch in a 64-bit column, written bit for bit.
 //! - `arrival` maps the clock of arrival to row ids: retention deletes by it, in all tables alike.
 //! - `span.link` is what two hosts' agents call one request by (see `query/joins.rs`). Few spans have one, and only those
@@ -16,7 +20,7 @@ use super::StoreError;
 
 /// What takes a file from each version of the schema to the next, beginning with an empty file. The version is kept in
 /// `PRAGMA user_version`. A step is never changed once files were written with it.
-const STEPS: [&str; 2] = [TABLES, LINKS];
+const STEPS: [&str; 3] = [TABLES, LINKS, WALKS];
 
 /// Version of the schema that this program reads and writes.
 pub const VERSION: i64 = STEPS.len() as i64;
@@ -74,6 +78,22 @@ CREATE INDEX span_by_link ON span(link) WHERE link IS NOT NULL;
 CREATE INDEX span_by_call ON span(trace, link) WHERE link IS NOT NULL AND kind = 3;
 ";
 
+/// `span_mark` is the function of `mark.rs`; a walk by time finds in the index what it tests.
+const WALKS: &str = "
+ALTER TABLE span ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+UPDATE span SET mark = span_mark(parent_id IS NULL, detail);
+DROP INDEX span_by_start;
+CREATE INDEX span_by_start ON span(start_ns, service, name, kind, status, mark, duration_ns);
+DROP INDEX trace_by_start;
+CREATE INDEX trace_by_start ON trace(start_ns, id, end_ns, span_count, error_count);
+DROP INDEX log_by_time;
+CREATE INDEX log_by_time ON log(time_ns, id, severity, service);
+CREATE TABLE tally(signal INTEGER NOT NULL, slot INTEGER NOT NULL, service INTEGER NOT NULL, items INTEGER NOT NULL,
+  errors INTEGER NOT NULL, PRIMARY KEY(signal, slot, service)) WITHOUT ROWID;
+INSERT INTO tally SELECT 1, start_ns / 10000000000, service, COUNT(*), SUM(status = 2) FROM span GROUP BY 2, 3;
+INSERT INTO tally SELECT 2, time_ns / 10000000000, service, COUNT(*), SUM(severity >= 17) FROM log GROUP BY 2, 3;
+";
+
 /// Opens the file for writing, lays out the tables in a new one, and brings an older one up to date.
 ///
 /// # Errors
@@ -93,6 +113,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
     let missing = missing.ok_or(StoreError::Version { found: version, known: VERSION })?;
     if !missing.is_empty() {
+        super::mark::register(&connection)?;
         let transaction = connection.transaction()?;
         for step in missing {
             transaction.execute_batch(step)?;
@@ -113,6 +134,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -2048)?;
+    connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
 
@@ -136,6 +158,11 @@ mod tests {
             assert_eq!(read("PRAGMA user_version"), Some(VERSION));
             assert_eq!(read("SELECT duration_ns FROM span"), Some(4));
             assert_eq!(read("SELECT link FROM span"), None);
+            assert_eq!(read("SELECT mark FROM span"), Some(1), "a root");
+            assert_eq!(
+                read("SELECT items FROM tally WHERE signal = 1 AND slot = 0 AND service = 6"),
+                Some(1)
+            );
         }
     }
 

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{Ingest, Source, Stored};
 use crate::store::rows::LogRow;
+use crate::store::tally::{SEVERITY_ERROR, Signal};
 
 impl Ingest {
     pub(super) fn logs(
@@ -31,6 +32,7 @@ impl Ingest {
             ])?;
             self.sequence.log += 1;
             stored.logs += 1;
+            self.tally.add(Signal::Logs, row.time_ns as i64, source.service, row.severity >= SEVERITY_ERROR);
         }
         Ok(())
     }

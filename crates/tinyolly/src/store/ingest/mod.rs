@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::intern::{Interner, Pool};
 use super::rows::{Group, Rows};
+use super::tally::Tally;
 use metrics::SeriesCache;
 use traces::Touched;
 
@@ -44,6 +45,7 @@ pub(super) struct Ingest {
     resource: Interner,
     scope: Interner,
     series: SeriesCache,
+    tally: Tally,
     sequence: Sequence,
 }
 
@@ -63,6 +65,7 @@ impl Ingest {
             resource: Interner::new(Pool::Resource),
             scope: Interner::new(Pool::Scope),
             series: SeriesCache::default(),
+            tally: Tally::default(),
             sequence: Sequence::default(),
         };
         ingest.restart(db)?;
@@ -72,6 +75,7 @@ impl Ingest {
     /// Drops everything remembered and reads it anew, after a transaction failed.
     pub(super) fn restart(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.forget();
+        self.tally = Tally::default();
         let last: Option<(i64, i64, i64, i64)> = db
             .query_row("SELECT id, trace, log, point FROM arrival ORDER BY id DESC LIMIT 1", [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -131,6 +135,7 @@ impl Ingest {
         }
         touched.write(db)?;
         self.series.write(db)?;
+        self.tally.write(db)?;
         self.sequence.rows += stored.spans + stored.logs + stored.points;
         db.prepare_cached(
             "UPDATE total SET traces = traces + ?1, spans = spans + ?2, logs = logs + ?3, points = points + ?4",

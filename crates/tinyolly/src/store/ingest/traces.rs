@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Ingest, Source, Stored};
 use crate::store::rows::{SpanId, SpanRow, TraceId};
+use crate::store::tally::Signal;
 
 /// OTLP's `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
@@ -41,8 +42,8 @@ impl Ingest {
     ) -> rusqlite::Result<()> {
         let mut insert = db.prepare_cached(
             "INSERT OR IGNORE INTO span(trace, start_ns, span_id, parent_id, duration_ns, name, kind, status, service,
-               resource, scope, detail, link)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+               resource, scope, detail, link, mark)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         for row in rows {
             let name = self.text.id(db, row.name.as_bytes(), self.sequence.arrival, 0)?;
@@ -75,12 +76,19 @@ impl Ingest {
                 source.scope,
                 row.detail,
                 row.link,
+                row.mark,
             ])?;
             if added == 0 {
                 stored.duplicate_spans += 1;
             } else {
                 stored.spans += 1;
                 summary.add(row, source.service);
+                self.tally.add(
+                    Signal::Spans,
+                    row.start_ns as i64,
+                    source.service,
+                    row.status == STATUS_ERROR,
+                );
             }
         }
         Ok(())

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::{Prepared, Rejected, optional_id, required_id, resource_bytes, scope_bytes, service_name};
-use crate::store::blob;
 use crate::store::rows::{Group, Rows, SpanRow};
+use crate::store::{blob, mark};
 
 /// Attribute by which the eBPF agent names a request whose other end it did not see: 16 hex digits, the TCP sequence
 /// numbers of the first bytes of request and response.
@@ -58,6 +58,7 @@ fn row(mut span: Span) -> Result<SpanRow, String> {
         span.status = Some(Status { message: status.message, code: 0 });
     }
     let link = link(kind, &span);
+    let mark = mark::of(parent_id.is_none(), &span.attributes);
     let detail = blob::pack(&span);
     Ok(SpanRow {
         trace_id,
@@ -68,6 +69,7 @@ fn row(mut span: Span) -> Result<SpanRow, String> {
         name,
         kind,
         status: status.code,
+        mark,
         link,
         detail,
     })

@@ -1,15 +1,36 @@
 //! Answers from the store, as plain records; the API gives them their JSON shapes.
 
+mod budget;
+mod condition;
+mod cursor;
+mod filter;
 mod joins;
+mod log_test;
+mod log_walk;
 mod logs;
 mod metrics;
+mod needle;
+mod page;
+mod sorted;
 mod sources;
+mod span_test;
+mod span_walk;
+mod spans;
 mod stats;
+mod trace_list;
+mod trace_test;
+mod trace_walk;
 mod traces;
+pub mod value;
 
-pub use logs::{LogFilter, LogRecordRow, logs};
+pub use budget::{Budget, SCAN};
+pub use condition::Condition;
+pub use filter::{LogFilter, Order, Range, Sort, SpanFilter, parse_duration};
+pub use logs::{LogRecordRow, log, logs, logs_around};
 pub use metrics::{Detail, MetricData, MetricFilter, MetricInfo, Point, Series, metric, metrics};
+pub use needle::Needle;
+pub use page::{Page, Paging};
+pub use spans::{span, spans};
 pub use stats::{Totals, alive, totals};
-pub use traces::{
-    Parent, ServiceShare, SpanFilter, SpanRecord, TraceSummary, TraceTree, spans, trace, traces,
-};
+pub use trace_list::traces;
+pub use traces::{Parent, ServiceShare, SpanRecord, TraceSummary, TraceTree, trace};

@@ -23,14 +23,20 @@ impl<'a> Sources<'a> {
     }
 
     pub(super) fn text(&mut self, id: i64) -> Result<Arc<str>, StoreError> {
+        self.stored_text(id)?.ok_or_else(|| StoreError::Damaged(format!("there is no text {id}")))
+    }
+
+    /// A text that may have been deleted.
+    pub(super) fn stored_text(&mut self, id: i64) -> Result<Option<Arc<str>>, StoreError> {
         if let Some(known) = self.text.get(&id) {
-            return Ok(Arc::clone(known));
+            return Ok(Some(Arc::clone(known)));
         }
         let mut statement = self.db.prepare_cached("SELECT body FROM text WHERE id = ?1")?;
-        let body: String = statement.query_row([id], |row| row.get(0))?;
+        let body: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+        let Some(body) = body else { return Ok(None) };
         let body: Arc<str> = body.into();
         self.text.insert(id, Arc::clone(&body));
-        Ok(body)
+        Ok(Some(body))
     }
 
     pub(super) fn resource(&mut self, id: i64) -> Result<Arc<ResourceSpans>, StoreError> {
@@ -53,7 +59,7 @@ impl<'a> Sources<'a> {
         Ok(scope)
     }
 
-    /// The number of a service name; `None` when no telemetry carried it.
+    /// The number of a name, of a service or a span; `None` when no telemetry carried it.
     pub(super) fn service_id(&self, name: &str) -> Result<Option<i64>, StoreError> {
         let digest = crate::store::intern::digest(name.as_bytes());
         let mut statement = self.db.prepare_cached("SELECT id FROM text WHERE digest = ?1 AND body = ?2")?;

@@ -1,21 +1,20 @@
 //! Traces and spans.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row};
 
 use super::joins::Joins;
 use super::sources::Sources;
+use super::span_walk::trace_row;
 use crate::store::rows::{SpanId, TraceId};
 use crate::store::{StoreError, blob};
 
 /// Calls that a list follows into other traces for its counts. One trace may have made more calls than a list has time
 /// for; what is beyond is not counted.
-const LIST_CALLS: usize = 10_000;
-/// Traces that a list leaves out as parts of others, at most: beyond them it ends.
-const LIST_PARTS: u32 = 20_000;
+pub(super) const LIST_CALLS: usize = 10_000;
 
 /// Where in another trace a span belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,25 +95,16 @@ pub struct ServiceShare {
     pub error_count: u64,
 }
 
-/// What a span list is narrowed to.
-#[derive(Clone, Debug, Default)]
-pub struct SpanFilter {
-    /// Only this service.
-    pub service: Option<String>,
-    /// Only this trace.
-    pub trace_id: Option<TraceId>,
-    /// At most so many.
-    pub limit: u32,
-}
-
 macro_rules! span_columns {
     () => {
         "s.span_id, s.parent_id, s.start_ns, s.duration_ns, s.name, s.kind, s.status, s.service, s.resource, s.scope,
          s.detail"
     };
 }
+pub(super) use span_columns;
 
-fn record(
+/// A span from [`span_columns`], which begin at column `at`.
+pub(super) fn record(
     sources: &mut Sources<'_>,
     trace_id: TraceId,
     row: &Row<'_>,
@@ -138,47 +128,8 @@ fn record(
     })
 }
 
-/// Traces, newest start first; with a service, those it has spans in. Traces that are parts of one are one line.
-///
-/// # Errors
-/// When SQLite fails or a record is damaged.
-pub fn traces(db: &Connection, service: Option<&str>, limit: u32) -> Result<Vec<TraceSummary>, StoreError> {
-    let mut sources = Sources::new(db);
-    let service = match service {
-        Some(name) => match sources.service_id(name)? {
-            Some(id) => Some(id),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    // Rows are taken one by one, in the order of the index, until there are enough lines.
-    let mut list = db.prepare_cached(
-        "SELECT t.id FROM trace t INDEXED BY trace_by_start
-         WHERE ?1 IS NULL OR EXISTS (SELECT 1 FROM trace_service x WHERE x.trace = t.id AND x.service = ?1)
-         ORDER BY t.start_ns DESC LIMIT ?2",
-    )?;
-    let mut joins = Joins::new(db);
-    let mut listed = HashSet::new();
-    let mut found = Vec::new();
-    let mut calls = LIST_CALLS;
-    let mut rows = list.query(params![service, limit.saturating_add(LIST_PARTS)])?;
-    while found.len() < limit as usize
-        && let Some(row) = rows.next()?
-    {
-        let trace = row.get(0)?;
-        let top = joins.top(trace)?;
-        // Without a service the top comes in its own turn.
-        if (service.is_some() || top == trace) && listed.insert(top) {
-            found.push(summary(db, &mut sources, &mut joins, top, &mut calls)?);
-        }
-    }
-    // A part may have begun before the trace that it is a part of.
-    found.sort_by_key(|summary| std::cmp::Reverse(summary.start_ns as i64));
-    Ok(found)
-}
-
 /// The line of a trace that is no part of another.
-fn summary(
+pub(super) fn summary(
     db: &Connection,
     sources: &mut Sources<'_>,
     joins: &mut Joins<'_>,
@@ -230,11 +181,6 @@ fn summary(
     Ok(line)
 }
 
-fn trace_row(db: &Connection, trace_id: &TraceId) -> Result<Option<i64>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT id FROM trace WHERE trace_id = ?1")?;
-    Ok(statement.query_row([trace_id], |row| row.get(0)).optional()?)
-}
-
 /// All spans of the whole that a trace is a part of, which for most is the trace itself; `None` when it is unknown.
 ///
 /// # Errors
@@ -273,52 +219,4 @@ pub fn trace(db: &Connection, trace_id: TraceId) -> Result<Option<TraceTree>, St
         found.spans.sort_by_key(|span| (span.start_ns as i64, span.span_id));
     }
     Ok(Some(found))
-}
-
-/// Spans, newest start first.
-///
-/// # Errors
-/// When SQLite fails or a record is damaged.
-pub fn spans(db: &Connection, filter: &SpanFilter) -> Result<Vec<SpanRecord>, StoreError> {
-    let mut sources = Sources::new(db);
-    let service = match &filter.service {
-        Some(name) => match sources.service_id(name)? {
-            Some(id) => Some(id),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    let trace = match &filter.trace_id {
-        Some(id) => match trace_row(db, id)? {
-            Some(row) => Some(row),
-            None => return Ok(Vec::new()),
-        },
-        None => None,
-    };
-    // The inner selection reads the time index alone; only what the limit leaves is looked up.
-    const BY_TIME: &str = concat!(
-        "SELECT t.trace_id, ",
-        span_columns!(),
-        " FROM (SELECT trace, start_ns, span_id FROM span INDEXED BY span_by_start WHERE ?1 IS NULL OR service = ?1
-                ORDER BY start_ns DESC LIMIT ?2) AS newest
-          JOIN span s ON s.trace = newest.trace AND s.start_ns = newest.start_ns AND s.span_id = newest.span_id
-          JOIN trace t ON t.id = s.trace ORDER BY s.start_ns DESC"
-    );
-    const BY_TRACE: &str = concat!(
-        "SELECT t.trace_id, ",
-        span_columns!(),
-        " FROM span s JOIN trace t ON t.id = s.trace WHERE s.trace = ?3 AND (?1 IS NULL OR s.service = ?1)
-          ORDER BY s.start_ns DESC LIMIT ?2"
-    );
-    let mut statement = db.prepare_cached(if trace.is_some() { BY_TRACE } else { BY_TIME })?;
-    let mut rows = match trace {
-        Some(trace) => statement.query(params![service, filter.limit, trace])?,
-        None => statement.query(params![service, filter.limit])?,
-    };
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let trace_id = row.get(0)?;
-        found.push(record(&mut sources, trace_id, row, 1)?);
-    }
-    Ok(found)
 }
