@@ -34,6 +34,11 @@ export async function get<T>(path: string, params: Params = {}, signal?: AbortSi
     if (typeof value === 'object') for (const each of value) query.append(name, each);
     else if (value !== '' && value !== 0) query.set(name, String(value));
   }
+  return (await (await request(path, query, signal)).json()) as T;
+}
+
+/** The answer with its headers; throws an `ApiError` where there is none or the server refuses. */
+export async function request(path: string, query: URLSearchParams, signal?: AbortSignal): Promise<Response> {
   const url = query.size > 0 ? `${path}?${query.toString()}` : path;
   let response: Response;
   try {
@@ -43,7 +48,7 @@ export async function get<T>(path: string, params: Params = {}, signal?: AbortSi
     throw new ApiError(0, 'TinyOlly does not answer.');
   }
   if (!response.ok) throw new ApiError(response.status, await problemText(response));
-  return (await response.json()) as T;
+  return response;
 }
 
 async function problemText(response: Response): Promise<string> {

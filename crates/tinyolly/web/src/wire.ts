@@ -102,6 +102,52 @@ export interface WireTrace {
   spans: WireSpan[];
 }
 
+/** A line of the span list. */
+export interface WireSpanSummary {
+  span_id: string;
+  trace_id: string;
+  parent_span_id: string;
+  name: string;
+  kind: number;
+  start_time: string;
+  duration_ns: string;
+  duration_ms: number;
+  method: string | null;
+  route: string | null;
+  url: string | null;
+  status_code: number | null;
+  status: WireStatus;
+  service_name: string;
+  /** Absent where the server is older than the list. */
+  origin?: 'ebpf' | 'sdk' | null;
+}
+
+/** How many items of the range and the filters fall into each piece of time. */
+export interface WireHistogram {
+  signal: string;
+  start: string;
+  end: string;
+  bucket_ns: string | number;
+  complete: boolean;
+  total: number;
+  errors: number;
+  buckets: { start: string; count: number; errors: number }[];
+}
+
+export interface WireCount {
+  value: string;
+  count: number;
+}
+
+export interface WireFacets {
+  complete: boolean;
+  fields: Record<string, WireCount[]>;
+}
+
+export interface WireAttributeKeys {
+  keys: { key: string; count: number }[];
+}
+
 export interface WireLog {
   log_id: string;
   timestamp: string;
