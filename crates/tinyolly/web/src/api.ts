@@ -86,10 +86,6 @@ export function metricKey(id: MetricId): string {
 }
 
 export const api = {
-  async traces(query: { limit: number; service: string }, signal?: AbortSignal): Promise<TraceSummary[]> {
-    return (await get<WireTraceSummary[]>('/api/traces', query, signal)).map(readTraceSummary);
-  },
-
   /** Traces whose root is of this service and name, newest first. */
   async tracesOfRoot(service: string, name: string, limit: number, signal?: AbortSignal): Promise<TraceSummary[]> {
     const query = { limit, root: 1, service, name };

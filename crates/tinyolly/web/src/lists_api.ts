@@ -35,6 +35,7 @@ async function page<W, T>(
   read: (wire: W) => T,
   signal?: AbortSignal,
 ): Promise<Page<T>> {
+  const askedAt = Date.now();
   const response = await request(path, query(asked, { limit: String(PAGE_ROWS), cursor }), signal);
   const wire = (await response.json()) as W[];
   return {
@@ -43,6 +44,7 @@ async function page<W, T>(
     searchedTo: response.headers.get('x-searched-to') ?? '',
     isComplete: response.headers.get('x-complete') !== 'false',
     asked,
+    askedAt,
   };
 }
 

@@ -55,6 +55,8 @@ export interface Route extends Filters, RouteRange {
   zoom: string;
   /** The selected log record. */
   logId: string;
+  /** The log record whose surroundings are shown. */
+  around: string;
   /** The open metric. */
   metric: string;
   /** Type and unit of the open metric, as a name may have several. */
@@ -95,6 +97,7 @@ export const HOME: Readonly<Route> = {
   compare: '',
   zoom: '',
   logId: '',
+  around: '',
   metric: '',
   metricType: '',
   metricUnit: '',
@@ -112,6 +115,7 @@ export const HOME: Readonly<Route> = {
 /** Fields of plain text and their names in the URL. */
 const TEXTS = {
   logId: 'logId',
+  around: 'around',
   metric: 'metric',
   metricType: 'type',
   metricUnit: 'unit',

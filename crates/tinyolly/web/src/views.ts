@@ -4,10 +4,12 @@ import { TABS, type Tab } from './route';
 import LogsView from './views/LogsView.svelte';
 import MetricsView from './views/MetricsView.svelte';
 import ServicesView from './views/ServicesView.svelte';
+import SpansView from './views/SpansView.svelte';
 import TracesView from './views/TracesView.svelte';
 
 export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
   traces: TracesView,
+  spans: SpansView,
   logs: LogsView,
   metrics: MetricsView,
   services: ServicesView,

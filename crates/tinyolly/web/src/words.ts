@@ -32,15 +32,6 @@ export function severityClass(number: number): SeverityClass {
   return classes[Math.floor((number - 1) / 4)] ?? 'none';
 }
 
-/** What the severity filter offers: least number and its name. */
-export const SEVERITIES: readonly { least: number; name: string }[] = [
-  { least: 0, name: 'All severities' },
-  { least: 5, name: 'Debug and above' },
-  { least: 9, name: 'Info and above' },
-  { least: 13, name: 'Warnings and above' },
-  { least: 17, name: 'Errors and above' },
-];
-
 const EVIDENCE: Record<string, string> = {
   header: 'A traceparent header read from the request names the parent.',
   tcp_seq: 'The request’s first byte has the same connection and TCP sequence number on both ends.',

@@ -31,6 +31,7 @@ describe('terms to the parameters of the server', () => {
     ['attr.name=x', 'attr=name=x'],
     ['"a=b"!=c', 'attr="a=b"!=c'],
     ['a=""', 'attr=a='],
+    ['"resource.a=b"=c', 'attr=resource."a=b"=c'],
   ])('%s', (text, expected) => expect(params(text)).toBe(expected));
 
   it.each([
@@ -83,7 +84,7 @@ describe('chipsOf', () => {
 
 describe('attribute conditions', () => {
   it('are read back as they were written', () => {
-    const parts = ['a', 'http.route', '=', '!', '<', '>', '"', '\\', ' ', 'ü', '1'];
+    const parts = ['a', 'resource.', 'http.route', '=', '!', '<', '>', '"', '\\', ' ', 'ü', '1'];
     let state = 7;
     const next = (below: number) => {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;

@@ -45,6 +45,18 @@ describe('a list in pages', () => {
     expect(times(list)).toEqual([9, 8, 7]);
   });
 
+  it('searches no piece of time again when the search of the top ended early', () => {
+    const at = 1_000_000;
+    const first = { ...page([9, 8], 'deep'), askedAt: at, searchedTo: '5' };
+    const list = offerTop(emptyPaged<Row>(), first, key, false);
+    const early = { ...page([11, 9], 'c'), askedAt: at + 1_000, searchedTo: String((at - 20_000) * 1_000_000) };
+    const followed = offerTop(list, early, key, false);
+    expect(times(followed)).toEqual([11, 9, 8]);
+    expect(followed.shown).toMatchObject({ cursor: 'deep', searchedTo: '5' });
+    const gap = { ...early, searchedTo: String(at * 1_000_000) };
+    expect(offerTop(list, gap, key, false).shown).toBe(gap);
+  });
+
   it('is filled even when it counts as read', () => {
     expect(times(offerTop(emptyPaged<Row>(), page([1]), key, true))).toEqual([1]);
   });

@@ -10,6 +10,8 @@ export interface Page<T> {
   isComplete: boolean;
   /** What was asked, as the following page has to be asked for in the same words. */
   asked: readonly (readonly [string, string])[];
+  /** When it was asked, in milliseconds since the epoch. */
+  askedAt: number;
 }
 
 export interface Paged<T> {
@@ -20,7 +22,7 @@ export interface Paged<T> {
 }
 
 export function emptyPage<T>(): Page<T> {
-  return { rows: [], cursor: '', searchedTo: '', isComplete: true, asked: [] };
+  return { rows: [], cursor: '', searchedTo: '', isComplete: true, asked: [], askedAt: 0 };
 }
 
 export function emptyPaged<T>(): Paged<T> {
@@ -32,17 +34,32 @@ export function emptyPaged<T>(): Paged<T> {
  * nothing is added or removed. Otherwise the page takes the place of all that was loaded.
  */
 export function offerTop<T>(list: Paged<T>, top: Page<T>, key: (row: T) => string, isReading: boolean): Paged<T> {
-  if (!isReading || list.shown.rows.length === 0) return { shown: top, newer: null };
+  if (!isReading || list.shown.rows.length === 0) return { shown: follow(list.shown, top, key), newer: null };
   const fresh = new Map(top.rows.map((row) => [key(row), row]));
   const rows = list.shown.rows.map((row) => fresh.get(key(row)) ?? row);
   return { shown: { ...list.shown, rows }, newer: top };
+}
+
+/** How far before the last answer a search has to reach to leave no gap to it, for clocks that differ. */
+const OVERLAP_MS = 10_000;
+
+/**
+ * A top whose search ended early takes over what earlier searches have found below it, instead of searching there
+ * again each time that something arrives.
+ */
+function follow<T>(shown: Page<T>, top: Page<T>, key: (row: T) => string): Page<T> {
+  const reach = Number(top.searchedTo) / 1e6;
+  if (top.searchedTo === '' || shown.askedAt === 0 || reach > shown.askedAt - OVERLAP_MS) return top;
+  const known = new Set(top.rows.map(key));
+  const rows = [...top.rows, ...shown.rows.filter((row) => !known.has(key(row)))];
+  return { ...top, rows, cursor: shown.cursor, searchedTo: shown.searchedTo };
 }
 
 /** Adds the page that follows; a row that is there already is not shown twice. */
 export function append<T>(list: Paged<T>, next: Page<T>, key: (row: T) => string): Paged<T> {
   const known = new Set(list.shown.rows.map(key));
   const rows = [...list.shown.rows, ...next.rows.filter((row) => !known.has(key(row)))];
-  return { ...list, shown: { ...next, asked: list.shown.asked, rows, isComplete: list.shown.isComplete && next.isComplete } };
+  return { ...list, shown: { ...next, asked: list.shown.asked, askedAt: list.shown.askedAt, rows, isComplete: list.shown.isComplete && next.isComplete } };
 }
 
 /** How many rows wait at least, and whether there may be more beyond the page. */

@@ -33,6 +33,8 @@ export class PagedList<T> {
   #isReplaced = true;
   #top: AbortController | null = null;
   #more: AbortController | null = null;
+  /** Rows of a live tail that came while the top was asked for, which the answer may not have. */
+  #meanwhile: { rows: readonly T[]; timeOf: (row: T) => bigint }[] = [];
   readonly #refresher: Refresher;
 
   constructor(
@@ -59,6 +61,7 @@ export class PagedList<T> {
     this.#question = question;
     if (isNew) {
       this.#isReplaced = true;
+      this.#meanwhile = [];
       this.#more?.abort();
       void this.#fetchTop();
     } else if (!isPaused) {
@@ -78,6 +81,7 @@ export class PagedList<T> {
 
   /** Takes rows that a live tail sent; none belong to a question whose answer is not there yet. */
   insert(rows: readonly T[], timeOf: (row: T) => bigint): void {
+    if (this.#top !== null) this.#meanwhile.push({ rows, timeOf });
     if (this.#isReplaced) return;
     this.list = insertLive(this.list, rows, this.key, timeOf, this.isReading);
   }
@@ -115,17 +119,27 @@ export class PagedList<T> {
       const page = await this.fetchPage(question.ask(), '', controller.signal);
       if (controller.signal.aborted) return;
       const isReading = this.isReading && !this.#isReplaced;
-      if (this.#isReplaced) this.generation += 1;
+      const isNew = this.#isReplaced;
+      if (isNew) {
+        this.generation += 1;
+        this.scrollTop = 0;
+        this.cursor = '';
+      }
       if (!isReading) this.#stopMore();
-      this.list = this.#isReplaced ? { shown: page, newer: null } : offerTop(this.list, page, this.key, isReading);
+      this.list = isNew ? { shown: page, newer: null } : offerTop(this.list, page, this.key, isReading);
       this.#isReplaced = false;
+      this.#top = null;
+      for (const late of this.#meanwhile) this.insert(late.rows, late.timeOf);
+      this.#meanwhile = [];
       this.status = 'ready';
       this.error = '';
+      if (isNew && this.rows.length < ENOUGH_ROWS) void this.more();
     } catch (error) {
-      if (!controller.signal.aborted) this.#fail(error);
-      return;
+      if (controller.signal.aborted) return;
+      this.#top = null;
+      this.#meanwhile = [];
+      this.#fail(error);
     }
-    if (this.rows.length < ENOUGH_ROWS && !this.isReading) await this.more();
   }
 
   #stopMore(): void {
