@@ -3,8 +3,10 @@ import { readLog, readSpan, readTraceSummary, type LogRecord, type Span, type Tr
 import type { Nanos } from './time';
 import { windowParams, type TimeWindow } from './range';
 import type {
+  WireCardinality,
   WireLog,
   WireMetric,
+  WireMetricAnswer,
   WireMetricSummary,
   WireProblem,
   WireService,
@@ -97,9 +99,25 @@ export const api = {
     return { id: wire.trace_id, spans: wire.spans.map(readSpan), wire };
   },
 
-  /** A trace as OTLP JSON, which any OTLP receiver takes. */
+  /** A trace as OTLP JSON, which any OTLP receiver takes; as it was received once retention has removed it. */
   async traceOtlp(detail: TraceDetail, signal?: AbortSignal): Promise<string> {
-    return JSON.stringify(await get(`/api/traces/${encodeURIComponent(detail.id)}/otlp`, {}, signal), null, 2);
+    let otlp: unknown = detail.wire;
+    try {
+      otlp = await get(`/api/traces/${encodeURIComponent(detail.id)}/otlp`, {}, signal);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    }
+    return JSON.stringify(otlp, null, 2);
+  },
+
+  /** A function of a metric over time. */
+  metricQuery(params: Params, signal?: AbortSignal): Promise<WireMetricAnswer> {
+    return get<WireMetricAnswer>('/api/metrics/query', params, signal);
+  },
+
+  /** Which labels a metric's series differ by. */
+  cardinality(id: MetricId, signal?: AbortSignal): Promise<WireCardinality> {
+    return get<WireCardinality>(`/api/metrics/${encodeURIComponent(id.name)}/cardinality`, { type: id.type, unit: id.unit }, signal);
   },
 
   async logs(query: LogQuery, signal?: AbortSignal): Promise<LogRecord[]> {

@@ -25,7 +25,7 @@ export interface TimeWindow {
 
 /** Views that show rates need a length; lists begin with all that is there. */
 export function defaultRange(tab: Route['tab']): string {
-  return tab === 'overview' || tab === 'services' || tab === 'map' ? '1h' : 'all';
+  return tab === 'traces' || tab === 'spans' || tab === 'logs' ? 'all' : '1h';
 }
 
 export function isFixed(range: RouteRange): boolean {

@@ -315,3 +315,55 @@ export interface WireProblem {
   status?: number;
   detail?: string;
 }
+
+/** A point of a computed line: nanoseconds, and a value or a gap. */
+export type WireLinePoint = [string, number | null];
+
+export interface WireLine {
+  labels: Record<string, string>;
+  quantile?: number;
+  /** Part of the quantile lies in the highest bucket, whose end is not known. */
+  quantile_beyond?: boolean;
+  points: WireLinePoint[];
+}
+
+export interface WireExemplar {
+  timestamp: string;
+  value: number | null;
+  trace_id: string;
+  span_id: string;
+}
+
+export interface WireHeatmap {
+  /** Where the first bucket begins; null where it has no lower end. */
+  lower?: number | null;
+  /** Upper bounds, rising; the last is null where the bucket has no end. */
+  bounds: (number | null)[];
+  columns: { time: string; counts: number[] }[];
+}
+
+export interface WireMetricAnswer {
+  name: string;
+  type: WireMetricType;
+  unit: string;
+  function: string;
+  start: string;
+  end: string;
+  step: string;
+  complete: boolean;
+  series: WireLine[];
+  exemplars: WireExemplar[];
+  heatmap?: WireHeatmap;
+}
+
+export interface WireLabel {
+  key: string;
+  scope: 'attribute' | 'resource';
+  distinct: number;
+  values: { value: string; series: number }[];
+}
+
+export interface WireCardinality {
+  series_count: number;
+  labels: WireLabel[];
+}
