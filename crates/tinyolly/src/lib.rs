@@ -17,3 +17,4 @@ pub mod health;
 pub mod receive;
 pub mod server;
 pub mod store;
+pub mod timeseries;
