@@ -43,6 +43,10 @@ pub struct Cli {
     #[arg(long, env = "TINYOLLY_MAX_REQUEST_SIZE", default_value_t = 16, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(1..=256))]
     pub max_request_size: u64,
+    /// Names of metrics above which new ones are refused
+    #[arg(long, env = "TINYOLLY_MAX_METRIC_NAMES", default_value_t = 1000, value_name = "NAMES",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub max_metric_names: u64,
     /// Requests being read or waiting to be stored, in MiB; above it clients are told to send again later
     #[arg(long, env = "TINYOLLY_QUEUE_SIZE", default_value_t = 64, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(1..=4096))]
@@ -104,6 +108,7 @@ impl Cli {
             store: store::Settings {
                 path,
                 max_bytes: self.max_db_size * MIB,
+                max_metric_names: usize::try_from(self.max_metric_names).unwrap_or(usize::MAX),
                 queue_bytes: bytes(self.queue_size),
             },
             max_request_bytes: bytes(self.max_request_size),

@@ -20,6 +20,8 @@ pub struct Counters {
     pub overloaded_requests: Counter,
     /// Items left out of an otherwise good request (bad ids, missing names).
     pub rejected_items: Counter,
+    /// Names of metrics refused because there were too many; the first 10,000 are told apart.
+    pub metric_names_refused: Counter,
     /// Spans that were stored before, as a client's retry sends them.
     pub duplicate_spans: Counter,
 }
@@ -50,6 +52,7 @@ impl Default for Counters {
             malformed_requests: Counter::default(),
             overloaded_requests: Counter::default(),
             rejected_items: Counter::default(),
+            metric_names_refused: Counter::default(),
             duplicate_spans: Counter::default(),
         }
     }

@@ -137,7 +137,7 @@ async fn the_list_counts_series_points_and_services() {
         server.accept("metrics", request(service, gauge)).await;
     }
     let list = server.json("/api/metrics").await;
-    let expected = json!([{"name": "m", "type": "gauge", "unit": "1", "description": "", "series_count": 3,
+    let expected = json!([{"name": "m", "type": "gauge", "unit": "1", "description": "", "metadata": [], "series_count": 3,
         "point_count": 4, "resource_count": 2, "services": ["a", "b"], "last_time": (T0 + 9).to_string()}]);
     assert_eq!(list, expected);
     let stats = server.json("/api/stats").await;
@@ -165,6 +165,52 @@ async fn a_name_sent_with_two_types_keeps_both() {
     assert_eq!(server.json(&format!("{}&unit=By", path("m"))).await["type"], "sum");
     assert_eq!(server.get(&format!("{}&type=summary", path("m"))).await.0, 404);
     assert_eq!(server.get(&format!("{}&type=nonsense", path("m"))).await.0, 400);
+}
+
+#[tokio::test]
+async fn metadata_is_kept_and_the_newest_shown() {
+    let server = Running::start().await;
+    let metric = |metadata: Value| {
+        let data = json!({"dataPoints": [with_frame(json!({"asInt": 1}))]});
+        request("s", json!([{"name": "m", "gauge": data, "metadata": metadata}]))
+    };
+    let said = |text: &str| json!([{"key": "prometheus.type", "value": {"stringValue": text}}]);
+    for (sent, shown) in [("unknown", "unknown"), ("gauge", "gauge"), ("", "gauge")] {
+        let sent = if sent.is_empty() { json!([]) } else { said(sent) };
+        server.accept("metrics", metric(sent)).await;
+        assert_eq!(server.json(&path("m")).await["metadata"], said(shown));
+        assert_eq!(server.json("/api/metrics").await[0]["metadata"], said(shown));
+    }
+    let directory = server.stop().await;
+    let server = Running::start_with(directory, |_| {}).await;
+    server.accept("metrics", metric(said("stateset"))).await;
+    assert_eq!(server.json(&path("m")).await["metadata"], said("stateset"));
+}
+
+#[tokio::test]
+async fn names_above_the_limit_are_refused_and_counted() {
+    let few = |config: &mut tinyolly::config::Config| config.store.max_metric_names = 3;
+    let server = Running::start_with(tempfile::tempdir().unwrap(), few).await;
+    let named = |names: &[&str]| {
+        let data = json!({"dataPoints": [with_frame(json!({"asInt": 1})), with_frame(json!({"asInt": 2}))]});
+        let metrics: Vec<Value> = names.iter().map(|name| json!({"name": name, "gauge": data})).collect();
+        request("s", json!(metrics))
+    };
+    assert_eq!(server.accept("metrics", named(&["a", "b"])).await, json!({}));
+    let answer = server.accept("metrics", named(&["a", "c", "d", "e"])).await;
+    assert_eq!(answer["partialSuccess"]["rejectedDataPoints"], "4");
+    let message = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
+    assert!(message.contains("\"d\"") && message.contains("--max-metric-names"), "{message}");
+    server.accept("metrics", named(&["d"])).await;
+    let stats = server.json("/api/stats").await;
+    assert_eq!(stats["rejected"]["metric_names_refused"], 2, "names, not points");
+    assert_eq!((&stats["rejected"]["items"], &stats["metrics"]), (&json!(6), &json!(3)));
+    assert_eq!(stats["limits"]["metric_names"], 3);
+    // Known names are known after a restart too, also those above a limit that was lowered.
+    let directory = server.stop().await;
+    let server = Running::start_with(directory, |config| config.store.max_metric_names = 1).await;
+    assert_eq!(server.accept("metrics", named(&["a", "b", "c"])).await, json!({}));
+    assert_eq!(server.accept("metrics", named(&["d"])).await["partialSuccess"]["rejectedDataPoints"], "2");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -27,6 +27,7 @@ struct MetricLine<'a> {
     r#type: &'static str,
     unit: &'a str,
     description: &'a str,
+    metadata: Attributes<'a>,
     series_count: u64,
     point_count: u64,
     resource_count: u64,
@@ -41,6 +42,7 @@ impl<'a> MetricLine<'a> {
             r#type: metric.kind.name(),
             unit: &metric.unit,
             description: &metric.description,
+            metadata: Attributes(&metric.metadata),
             series_count: metric.series_count,
             point_count: metric.point_count,
             resource_count: metric.resource_count,
@@ -56,6 +58,7 @@ struct WholeMetric<'a> {
     r#type: &'static str,
     unit: &'a str,
     description: &'a str,
+    metadata: Attributes<'a>,
     temporality: Option<i32>,
     is_monotonic: Option<bool>,
     series: Vec<SeriesJson<'a>>,
@@ -276,6 +279,7 @@ impl<'a> WholeMetric<'a> {
             r#type: metric.kind.name(),
             unit: &metric.unit,
             description: &metric.description,
+            metadata: Attributes(&metric.metadata),
             temporality: newest.and_then(temporality),
             is_monotonic: newest.and_then(|series| series.monotonic),
             series: metric.series.iter().map(SeriesJson::of).collect(),
@@ -293,14 +297,10 @@ pub(super) async fn list(State(context): State<Context>, uri: Uri) -> Result<Res
 }
 
 /// `GET /api/metrics/{name}`
-pub(super) async fn one(
-    State(context): State<Context>,
-    Path(name): Path<String>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn one(context: &Context, name: String, uri: &Uri) -> Result<Response, Problem> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-    let mut params = Params::of(&uri)?;
+    let mut params = Params::of(uri)?;
     let end = params.time_ns("end")?;
     let start_ns = params.time_ns("start")?.unwrap_or(end.unwrap_or(now_ns).saturating_sub(HOUR_NS));
     let end_ns = end.unwrap_or(now_ns.saturating_add(CLOCK_SLACK_NS));

@@ -4,6 +4,7 @@ mod filters;
 pub mod host;
 mod live;
 mod logs;
+mod metric_query;
 mod metrics;
 mod otlp_json;
 mod page;
@@ -46,7 +47,8 @@ pub fn router(context: Context) -> Router {
         .route("/api/logs", get(logs::list))
         .route("/api/logs/{log_id}", get(logs::one))
         .route("/api/metrics", get(metrics::list))
-        .route("/api/metrics/{*name}", get(metrics::one))
+        .route("/api/metrics/query", get(metric_query::query))
+        .route("/api/metrics/{*name}", get(metric_query::one_or_cardinality))
         .route("/api/stats", get(stats::stats))
         .route("/api/live", get(live::stream))
         .route("/health", get(stats::health))

@@ -78,6 +78,12 @@ impl Params {
         }
     }
 
+    /// All parameters whose name begins with `prefix`, which is taken off: `prefix.KEY=VALUE`.
+    pub(super) fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let taken = self.0.extract_if(.., |(key, _)| key.len() > prefix.len() && key.starts_with(prefix));
+        taken.map(|(key, value)| (key.strip_prefix(prefix).unwrap_or_default().to_owned(), value)).collect()
+    }
+
     pub(super) fn limit(&mut self) -> Result<u32, Problem> {
         let limit = self.parsed("limit", "a number from 1 to 5000", |value| {
             value.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n))

@@ -22,6 +22,7 @@ pub(super) struct Stats {
     uptime_s: f64,
     received: Received,
     rejected: Rejected,
+    limits: Limits,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,6 +38,12 @@ struct Rejected {
     malformed_requests: u64,
     overloaded_requests: u64,
     items: u64,
+    metric_names_refused: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Limits {
+    metric_names: usize,
 }
 
 impl Stats {
@@ -61,7 +68,9 @@ impl Stats {
                 malformed_requests: counters.malformed_requests.get(),
                 overloaded_requests: counters.overloaded_requests.get(),
                 items: counters.rejected_items.get(),
+                metric_names_refused: counters.metric_names_refused.get(),
             },
+            limits: Limits { metric_names: context.store.max_metric_names() },
         })
     }
 }

@@ -57,6 +57,8 @@ impl Receiver {
             let work = tokio::task::spawn_blocking(move || message.prepare()).await;
             work.map_err(|error| Refusal::Unavailable(error.to_string()))?
         };
+        let mut prepared = prepared;
+        self.store.admit_names(&mut prepared);
         let Prepared { rows, rejected } = prepared;
         place.store(rows, bytes + items * ROW_BYTES).await.map_err(|error| self.refuse(error))?;
         self.counters.rejected_items.add(rejected.count);

@@ -9,6 +9,7 @@ mod ingest;
 mod intern;
 mod lock;
 pub mod mark;
+mod names;
 pub mod prepare;
 pub mod query;
 mod readers;
@@ -26,6 +27,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::counters::Counters;
+use names::Names;
 use readers::Readers;
 pub use room::{Reservation, Room};
 use writer::{Job, Writer};
@@ -80,6 +82,8 @@ pub struct Settings {
     pub path: PathBuf,
     /// Above this size of the file the oldest data is deleted.
     pub max_bytes: u64,
+    /// Names of metrics above which new ones are refused.
+    pub max_metric_names: usize,
     /// Request bytes that may be read or wait for the writer.
     pub queue_bytes: usize,
 }
@@ -93,6 +97,7 @@ pub struct Store {
     readers: Arc<Readers>,
     commits: watch::Receiver<u64>,
     failure: LastFailure,
+    names: Arc<Names>,
 }
 
 /// Why the last batch was not stored; `None` when it was.
@@ -122,7 +127,10 @@ impl Store {
         let (queue, jobs) = mpsc::channel(QUEUE_REQUESTS);
         let (committed, commits) = watch::channel(0);
         let failure = LastFailure::default();
-        let writer = Writer::new(connection, settings.max_bytes, counters, committed, Arc::clone(&failure))?;
+        let names = Names::new(&connection, settings.max_metric_names, Arc::clone(&counters))?;
+        let names = Arc::new(names);
+        let shared = (Arc::clone(&failure), Arc::clone(&names));
+        let writer = Writer::new(connection, settings.max_bytes, counters, committed, shared)?;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             writer.run(jobs);
             drop(lock);
@@ -137,6 +145,7 @@ impl Store {
             readers: Arc::new(Readers::new(&settings.path)),
             commits,
             failure,
+            names,
         };
         Ok((store, WriterHandle(thread)))
     }
@@ -165,6 +174,16 @@ impl Store {
             None => Ok(()),
             Some(reason) => Err(StoreError::Write(reason.clone())),
         }
+    }
+
+    /// Leaves out of a request the metrics whose names are too many.
+    pub fn admit_names(&self, prepared: &mut prepare::Prepared) {
+        self.names.admit(prepared);
+    }
+
+    /// Names of metrics above which new ones are refused.
+    pub fn max_metric_names(&self) -> usize {
+        self.names.limit()
     }
 
     /// Changes after each committed batch.

@@ -100,6 +100,8 @@ pub struct MetricRow {
     pub unit: String,
     /// May be empty.
     pub description: String,
+    /// What else the sender says of the metric, in protobuf; may be empty.
+    pub metadata: Vec<u8>,
     /// OTLP's number; 0 where the kind has none.
     pub temporality: i32,
     /// Only sums say.

@@ -20,7 +20,7 @@ use super::StoreError;
 
 /// What takes a file from each version of the schema to the next, beginning with an empty file. The version is kept in
 /// `PRAGMA user_version`. A step is never changed once files were written with it.
-const STEPS: [&str; 3] = [TABLES, LINKS, WALKS];
+const STEPS: [&str; 4] = [TABLES, LINKS, WALKS, METADATA];
 
 /// Version of the schema that this program reads and writes.
 pub const VERSION: i64 = STEPS.len() as i64;
@@ -93,6 +93,9 @@ CREATE TABLE tally(signal INTEGER NOT NULL, slot INTEGER NOT NULL, service INTEG
 INSERT INTO tally SELECT 1, start_ns / 10000000000, service, COUNT(*), SUM(status = 2) FROM span GROUP BY 2, 3;
 INSERT INTO tally SELECT 2, time_ns / 10000000000, service, COUNT(*), SUM(severity >= 17) FROM log GROUP BY 2, 3;
 ";
+
+/// What a metric's sender says of it besides its description, in protobuf; it was dropped before.
+const METADATA: &str = "ALTER TABLE metric ADD COLUMN metadata BLOB NOT NULL DEFAULT x''";
 
 /// Opens the file for writing, lays out the tables in a new one, and brings an older one up to date.
 ///

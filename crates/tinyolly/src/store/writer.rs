@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::ingest::{Ingest, Stored};
+use super::names::Names;
 use super::retention::Retention;
 use super::room::Room;
 use super::rows::Rows;
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     counters: Arc<Counters>,
     committed: watch::Sender<u64>,
     failure: LastFailure,
+    names: Arc<Names>,
 }
 
 impl Writer {
@@ -40,10 +42,10 @@ impl Writer {
         max_bytes: u64,
         counters: Arc<Counters>,
         committed: watch::Sender<u64>,
-        failure: LastFailure,
+        (failure, names): (LastFailure, Arc<Names>),
     ) -> Result<Self, StoreError> {
         let ingest = Ingest::resume(&db)?;
-        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed, failure })
+        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed, failure, names })
     }
 
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
@@ -99,6 +101,7 @@ impl Writer {
                 if let Err(error) = self.ingest.restart(&self.db) {
                     tracing::error!(%error, "reading the state of the store failed");
                 }
+                self.refresh_names();
             }
         }
         let outcome = outcome.map(|_| ());
@@ -116,6 +119,12 @@ impl Writer {
         Ok(stored)
     }
 
+    fn refresh_names(&self) {
+        if let Err(error) = self.names.refresh(&self.db) {
+            tracing::error!(%error, "reading the names of metrics failed");
+        }
+    }
+
     /// Deletes old data after `written` new rows, so much that the file gets smaller even while more keeps coming;
     /// says whether there is more to delete.
     fn enforce_retention(&mut self, written: usize) -> bool {
@@ -131,6 +140,7 @@ impl Writer {
             };
             if step.cleaned {
                 self.ingest.forget();
+                self.refresh_names();
             }
             if step.rows > 0 {
                 self.committed.send_modify(|n| *n += 1);

@@ -21,10 +21,13 @@ struct SeriesKey {
     attributes: Vec<u8>,
 }
 
-/// Metrics (with the digest of their description) and series by what names them, and what the current transaction adds to each series.
+/// Digests of a metric's description and metadata.
+type Described = (i64, i64);
+
+/// Metrics (with the digests of their description and metadata) and series by what names them, and what the current transaction adds to each series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCache {
-    metrics: Bounded<(String, i64, String), (i64, i64)>,
+    metrics: Bounded<(String, i64, String), (i64, Described)>,
     series: Bounded<SeriesKey, i64>,
     /// Points added, newest time.
     added: HashMap<i64, (i64, u64)>,
@@ -50,26 +53,32 @@ impl SeriesCache {
 
     fn metric(&mut self, db: &Connection, row: &MetricRow) -> rusqlite::Result<i64> {
         let key = (row.name.clone(), row.kind as i64, row.unit.clone());
-        let description = digest(row.description.as_bytes());
+        let described = (digest(row.description.as_bytes()), digest(&row.metadata));
         if let Some((id, known)) = self.metrics.get_mut(&key) {
-            if *known != description && !row.description.is_empty() {
+            if known.0 != described.0 && !row.description.is_empty() {
                 db.prepare_cached("UPDATE metric SET description = ?2 WHERE id = ?1")?
                     .execute(params![*id, row.description])?;
-                *known = description;
+                known.0 = described.0;
+            }
+            if known.1 != described.1 && !row.metadata.is_empty() {
+                db.prepare_cached("UPDATE metric SET metadata = ?2 WHERE id = ?1")?
+                    .execute(params![*id, row.metadata])?;
+                known.1 = described.1;
             }
             return Ok(*id);
         }
-        // The newest description wins, but an empty one says nothing.
+        // The newest description and metadata win, but empty ones say nothing.
         let id = db
             .prepare_cached(
-                "INSERT INTO metric(name, type, unit, description) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO metric(name, type, unit, description, metadata) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT(name, type, unit) DO UPDATE
-                 SET description = CASE excluded.description WHEN '' THEN description ELSE excluded.description END
+                 SET description = CASE excluded.description WHEN '' THEN description ELSE excluded.description END,
+                   metadata = CASE excluded.metadata WHEN x'' THEN metadata ELSE excluded.metadata END
                  RETURNING id",
             )?
-            .query_row(params![key.0, key.1, key.2, row.description], |r| r.get(0))?;
+            .query_row(params![key.0, key.1, key.2, row.description, row.metadata], |r| r.get(0))?;
         let bytes = row.name.len() + row.unit.len();
-        self.metrics.insert(key, (id, description), bytes);
+        self.metrics.insert(key, (id, described), bytes);
         Ok(id)
     }
 

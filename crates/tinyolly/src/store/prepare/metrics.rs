@@ -78,11 +78,13 @@ fn row(metric: Metric) -> Option<MetricRow> {
         Data::Summary(data) => (MetricKind::Summary, 0, None, distributions!(data)),
     };
     let (name, unit, description) = (metric.name, metric.unit, metric.description);
+    let metadata = KeyValueList { values: metric.metadata }.encode_to_vec();
     (!points.is_empty()).then_some(MetricRow {
         name,
         kind,
         unit,
         description,
+        metadata,
         temporality,
         monotonic,
         points,

@@ -41,7 +41,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    fn add(&mut self, count: usize, reason: impl FnOnce() -> String) {
+    pub(in crate::store) fn add(&mut self, count: usize, reason: impl FnOnce() -> String) {
         self.count += count as u64;
         self.reason.get_or_insert_with(reason);
     }

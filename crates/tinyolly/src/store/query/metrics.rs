@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::common::v1::KeyValueList;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, number_data_point,
 };
@@ -26,6 +26,8 @@ pub struct MetricInfo {
     pub unit: String,
     /// The newest description sent.
     pub description: String,
+    /// What else the sender said of the metric.
+    pub metadata: Vec<KeyValue>,
     /// Series stored.
     pub series_count: u64,
     /// Points stored.
@@ -49,6 +51,8 @@ pub struct MetricData {
     pub unit: String,
     /// The newest description sent.
     pub description: String,
+    /// What else the sender said of the metric.
+    pub metadata: Vec<KeyValue>,
     /// Its series; those without a point in the time range too.
     pub series: Vec<Series>,
 }
@@ -119,6 +123,11 @@ fn kind(number: i64) -> Result<MetricKind, StoreError> {
     MetricKind::try_from(number).map_err(|n| StoreError::Damaged(format!("metric kind {n}")))
 }
 
+fn metadata(blob: Vec<u8>) -> Result<Vec<KeyValue>, StoreError> {
+    let list = KeyValueList::decode(blob.as_slice()).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    Ok(list.values)
+}
+
 /// Metrics by name. A name sent with several kinds or units has a line for each.
 ///
 /// # Errors
@@ -128,7 +137,7 @@ pub fn metrics(db: &Connection, limit: u32) -> Result<Vec<MetricInfo>, StoreErro
     let mut services = db.prepare_cached("SELECT DISTINCT service FROM series WHERE metric = ?1")?;
     let mut list = db.prepare_cached(
         "SELECT m.id, m.name, m.type, m.unit, m.description, COUNT(*), SUM(s.point_count),
-           COUNT(DISTINCT s.resource), MAX(s.last_ns)
+           COUNT(DISTINCT s.resource), MAX(s.last_ns), m.metadata
          FROM (SELECT * FROM metric ORDER BY name, type, unit LIMIT ?1) AS m JOIN series s ON s.metric = m.id
          GROUP BY m.id ORDER BY m.name, m.type, m.unit",
     )?;
@@ -146,6 +155,7 @@ pub fn metrics(db: &Connection, limit: u32) -> Result<Vec<MetricInfo>, StoreErro
             kind: kind(row.get(2)?)?,
             unit: row.get(3)?,
             description: row.get(4)?,
+            metadata: metadata(row.get(9)?)?,
             series_count: row.get::<_, i64>(5)? as u64,
             point_count: row.get::<_, i64>(6)? as u64,
             resource_count: row.get::<_, i64>(7)? as u64,
@@ -162,18 +172,10 @@ pub fn metrics(db: &Connection, limit: u32) -> Result<Vec<MetricInfo>, StoreErro
 /// # Errors
 /// When SQLite fails or a record is damaged.
 pub fn metric(db: &Connection, filter: &MetricFilter) -> Result<Option<MetricData>, StoreError> {
-    let chosen = db
-        .prepare_cached(
-            "SELECT m.id, m.type, m.unit, m.description FROM metric m
-             WHERE m.name = ?1 AND (?2 IS NULL OR m.type = ?2) AND (?3 IS NULL OR m.unit = ?3)
-             ORDER BY (SELECT MAX(s.last_ns) FROM series s WHERE s.metric = m.id) DESC LIMIT 1",
-        )?
-        .query_row(params![filter.name, filter.kind.map(|k| k as i64), filter.unit], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get(2)?, row.get(3)?))
-        })
-        .optional()?;
-    let Some((id, number, unit, description)) = chosen else { return Ok(None) };
-    let kind = kind(number)?;
+    let Some(metric) = choose(db, &filter.name, filter.kind, filter.unit.as_deref())? else {
+        return Ok(None);
+    };
+    let Chosen { id, kind, unit, description, metadata } = metric;
     let mut sources = Sources::new(db);
     let mut list = db.prepare_cached(
         "SELECT id, service, resource, scope, attributes, temporality, monotonic, last_ns FROM series
@@ -205,10 +207,40 @@ pub fn metric(db: &Connection, filter: &MetricFilter) -> Result<Option<MetricDat
             points: found,
         });
     }
-    Ok(Some(MetricData { name: filter.name.clone(), kind, unit, description, series }))
+    Ok(Some(MetricData { name: filter.name.clone(), kind, unit, description, metadata, series }))
 }
 
-fn point(kind: MetricKind, row: &Row<'_>) -> Result<Point, StoreError> {
+/// A metric that a name stands for.
+pub(super) struct Chosen {
+    pub(super) id: i64,
+    pub(super) kind: MetricKind,
+    pub(super) unit: String,
+    pub(super) description: String,
+    pub(super) metadata: Vec<KeyValue>,
+}
+
+/// Of the metrics of this name the one with the newest point.
+pub(super) fn choose(
+    db: &Connection,
+    name: &str,
+    wanted: Option<MetricKind>,
+    unit: Option<&str>,
+) -> Result<Option<Chosen>, StoreError> {
+    let chosen = db
+        .prepare_cached(
+            "SELECT m.id, m.type, m.unit, m.description, m.metadata FROM metric m
+             WHERE m.name = ?1 AND (?2 IS NULL OR m.type = ?2) AND (?3 IS NULL OR m.unit = ?3)
+             ORDER BY (SELECT MAX(s.last_ns) FROM series s WHERE s.metric = m.id) DESC LIMIT 1",
+        )?
+        .query_row(params![name, wanted.map(|k| k as i64), unit], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })
+        .optional()?;
+    let Some((id, number, unit, description, blob)) = chosen else { return Ok(None) };
+    Ok(Some(Chosen { id, kind: kind(number)?, unit, description, metadata: metadata(blob)? }))
+}
+
+pub(super) fn point(kind: MetricKind, row: &Row<'_>) -> Result<Point, StoreError> {
     let packed = row.get_ref(4)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     let number = match row.get_ref(3)? {
         ValueRef::Integer(number) => Some(Number::Int(number)),

@@ -1,6 +1,7 @@
 //! Answers from the store, as plain records; the API gives them their JSON shapes.
 
 mod budget;
+mod cardinality;
 mod condition;
 mod cursor;
 mod filter;
@@ -8,6 +9,7 @@ mod joins;
 mod log_test;
 mod log_walk;
 mod logs;
+mod metric_query;
 mod metrics;
 mod needle;
 mod page;
@@ -24,9 +26,11 @@ mod traces;
 pub mod value;
 
 pub use budget::{Budget, SCAN};
+pub use cardinality::{Cardinality, Label, Scope, cardinality};
 pub use condition::Condition;
 pub use filter::{LogFilter, Order, Range, Sort, SpanFilter, parse_duration};
 pub use logs::{LogRecordRow, log, logs, logs_around};
+pub use metric_query::{MetricAnswer, MetricOutcome, MetricQuery, exemplar_number, metric_query};
 pub use metrics::{Detail, MetricData, MetricFilter, MetricInfo, Point, Series, metric, metrics};
 pub use needle::Needle;
 pub use page::{Page, Paging};
