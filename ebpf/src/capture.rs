@@ -123,10 +123,14 @@ unsafe fn copy_vector(
     let mut want = budget;
     let mut starts_message = false;
     let mut entry = IoVec { base: 0, len: 0 };
-    if !read_iovec(&mut entry, address) {
-        return Captured::nothing(capture::FAULT);
-    }
     if budget < PREFIX {
+        // What the operation begins with stands behind an entry that is empty, as of a head that was sent before.
+        let second = address + size_of::<IoVec>() as u64;
+        if !read_iovec(&mut entry, address)
+            || (entry.len == 0 && count > 1 && !read_iovec(&mut entry, second))
+        {
+            return Captured::nothing(capture::FAULT);
+        }
         want = PREFIX;
         // SAFETY: the payload is longer than a prefix.
         if entry.len >= 8 && total >= 8 && read(payload, 8, entry.base) && unsafe { looks_like_http(payload) }

@@ -199,10 +199,7 @@ impl Conversation {
         self.told(|exchange, before| {
             if exchange.is_too_long() || matches!(exchange.send, "file" | "uring") {
                 Told::Never
-            } else if before.is_some_and(Exchange::hides_its_end)
-                || (before.is_some() && exchange.send == "holes")
-            {
-                // What is sent ahead of it in the same turn is looked at only where its first buffer is not empty.
+            } else if before.is_some_and(Exchange::hides_its_end) {
                 Told::Perhaps
             } else {
                 Told::Always
