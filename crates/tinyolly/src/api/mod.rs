@@ -1,5 +1,6 @@
 //! The REST API that `docs/api.md` describes.
 
+mod catalog;
 mod filters;
 pub mod host;
 mod live;
@@ -10,6 +11,7 @@ mod otlp_json;
 mod page;
 mod params;
 mod problem;
+mod service_map;
 mod stats;
 mod traces;
 
@@ -49,6 +51,9 @@ pub fn router(context: Context) -> Router {
         .route("/api/metrics", get(metrics::list))
         .route("/api/metrics/query", get(metric_query::query))
         .route("/api/metrics/{*name}", get(metric_query::one_or_cardinality))
+        .route("/api/service-catalog", get(catalog::list))
+        .route("/api/service-catalog/{service}", get(catalog::one))
+        .route("/api/service-map", get(service_map::map))
         .route("/api/stats", get(stats::stats))
         .route("/api/live", get(live::stream))
         .route("/health", get(stats::health))

@@ -14,6 +14,7 @@ pub mod prepare;
 pub mod query;
 mod readers;
 mod retention;
+pub mod rollup;
 mod room;
 pub mod rows;
 mod schema;

@@ -7,6 +7,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::intern::SEEN_LAG;
+use super::rollup;
 use super::tally;
 
 /// Rows a step deletes at most, beyond its first interval.
@@ -150,6 +151,7 @@ fn next_cut(db: &Connection, share: f64) -> rusqlite::Result<Option<Cut>> {
 /// Deletes what arrived before `cut`; says how many rows that were.
 fn delete_before(db: &Connection, cut: Cut) -> rusqlite::Result<u64> {
     tally::forget_before(db, cut.trace, cut.log)?;
+    rollup::subtract(db, cut.trace)?;
     let spans = db.prepare_cached("DELETE FROM span WHERE trace < ?1")?.execute([cut.trace])?;
     db.prepare_cached("DELETE FROM trace_service WHERE trace < ?1")?.execute([cut.trace])?;
     let traces = db.prepare_cached("DELETE FROM trace WHERE id < ?1")?.execute([cut.trace])?;

@@ -70,6 +70,10 @@ pub struct SpanRow {
     pub mark: i64,
     /// What the agents of both hosts call the request by, if this end's agent did not see the other.
     pub link: Option<i64>,
+    /// Whether it counts as failed in the service catalog.
+    pub is_error: bool,
+    /// Whether the eBPF agent made it.
+    pub from_agent: bool,
     /// The rest of the span, packed.
     pub detail: Option<Vec<u8>>,
 }

@@ -9,6 +9,7 @@
 //! - `tally` counts spans and log records by signal, service and ten seconds, for histograms of everything.
 //! - Times are nanoseconds since the epoch in a 64-bit column, written bit for bit.
 //! - `arrival` maps the clock of arrival to row ids: retention deletes by it, in all tables alike.
+//! - `rollup_service` and `rollup_operation` count spans by time (see `rollup`).
 //! - `span.link` is what two hosts' agents call one request by (see `query/joins.rs`). Few spans have one, and only those
 //!   stand in its indexes.
 
@@ -16,14 +17,33 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
+use super::{StoreError, rollup};
 
 /// What takes a file from each version of the schema to the next, beginning with an empty file. The version is kept in
 /// `PRAGMA user_version`. A step is never changed once files were written with it.
-const STEPS: [&str; 4] = [TABLES, LINKS, WALKS, METADATA];
+const STEPS: [Step; 5] = [
+    Step::plain(TABLES),
+    Step::plain(LINKS),
+    Step::plain(WALKS),
+    Step::plain(METADATA),
+    Step { tables: rollup::TABLES, fill: Some(rollup::rebuild) },
+];
 
 /// Version of the schema that this program reads and writes.
 pub const VERSION: i64 = STEPS.len() as i64;
+
+/// What takes a file from one version to the next.
+struct Step {
+    tables: &'static str,
+    /// Fills the new tables from what the file holds.
+    fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
+
+impl Step {
+    const fn plain(tables: &'static str) -> Self {
+        Self { tables, fill: None }
+    }
+}
 
 const TABLES: &str = "
 CREATE TABLE text(id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, body TEXT NOT NULL, seen INTEGER NOT NULL);
@@ -119,7 +139,10 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         super::mark::register(&connection)?;
         let transaction = connection.transaction()?;
         for step in missing {
-            transaction.execute_batch(step)?;
+            transaction.execute_batch(step.tables)?;
+            if let Some(fill) = step.fill {
+                fill(&transaction)?;
+            }
         }
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
@@ -166,6 +189,7 @@ mod tests {
                 read("SELECT items FROM tally WHERE signal = 1 AND slot = 0 AND service = 6"),
                 Some(1)
             );
+            assert_eq!(read("SELECT COUNT(*) FROM rollup_operation WHERE service = 6 AND name = 5"), Some(3));
         }
     }
 

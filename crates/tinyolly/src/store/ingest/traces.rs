@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Ingest, Source, Stored};
+use crate::store::rollup::{Role, Rollups, contribution, slot_of};
 use crate::store::rows::{SpanId, SpanRow, TraceId};
 use crate::store::tally::Signal;
 
@@ -23,13 +24,25 @@ struct Summary {
     span_count: i64,
     error_count: i64,
     root: RootOrder,
-    /// What this transaction adds per service: spans, errors.
-    services: BTreeMap<i64, (i64, i64)>,
+    /// What this transaction adds per service.
+    services: BTreeMap<i64, Share>,
 }
 
-/// The traces a transaction touches; each is read at most once and written once.
+/// What a transaction adds to a service's share of a trace.
+#[derive(Debug)]
+struct Share {
+    spans: i64,
+    errors: i64,
+    /// Where the trace counts for the service, if these are its first spans of it.
+    slot: i64,
+}
+
+/// The traces a transaction touches, each read at most once and written once, and what it adds to the rollups.
 #[derive(Debug, Default)]
-pub(super) struct Touched(HashMap<TraceId, Summary>);
+pub(super) struct Touched {
+    traces: HashMap<TraceId, Summary>,
+    rollups: Rollups,
+}
 
 impl Ingest {
     pub(super) fn spans(
@@ -47,7 +60,7 @@ impl Ingest {
         )?;
         for row in rows {
             let name = self.text.id(db, row.name.as_bytes(), self.sequence.arrival, 0)?;
-            let summary = match touched.0.get_mut(&row.trace_id) {
+            let summary = match touched.traces.get_mut(&row.trace_id) {
                 Some(summary) => summary,
                 None => {
                     let summary = match Summary::read(db, &row.trace_id)? {
@@ -59,7 +72,7 @@ impl Ingest {
                             Summary::insert(db, id, row)?
                         }
                     };
-                    touched.0.entry(row.trace_id).or_insert(summary)
+                    touched.traces.entry(row.trace_id).or_insert(summary)
                 }
             };
             let added = insert.execute(params![
@@ -89,6 +102,10 @@ impl Ingest {
                     source.service,
                     row.status == STATUS_ERROR,
                 );
+                let role = Role::spans(row.kind, row.parent_id.is_none());
+                let duration_ns = row.end_ns.wrapping_sub(row.start_ns) as i64;
+                let tally = contribution(duration_ns, row.is_error, row.from_agent);
+                touched.rollups.span(source.service, name, role, row.start_ns, &tally);
             }
         }
         Ok(())
@@ -135,24 +152,27 @@ impl Summary {
         self.span_count += 1;
         self.error_count += error;
         self.root = self.root.min((row.parent_id.is_some(), row.start_ns, row.span_id));
-        let per_service = self.services.entry(service).or_default();
-        per_service.0 += 1;
-        per_service.1 += error;
+        let slot = slot_of(row.start_ns);
+        let share = self.services.entry(service).or_insert(Share { spans: 0, errors: 0, slot });
+        share.spans += 1;
+        share.errors += error;
     }
 }
 
 impl Touched {
-    /// Writes the summaries back.
-    pub(super) fn write(self, db: &Connection) -> rusqlite::Result<()> {
+    /// Writes the summaries back, and the rollups.
+    pub(super) fn write(mut self, db: &Connection) -> rusqlite::Result<()> {
         let mut trace = db.prepare_cached(
             "UPDATE trace SET start_ns = ?2, end_ns = ?3, span_count = ?4, error_count = ?5, root_has_parent = ?6,
                root_start_ns = ?7, root_span_id = ?8 WHERE id = ?1",
         )?;
         let mut service = db.prepare_cached(
-            "INSERT INTO trace_service VALUES (?1, ?2, ?3, ?4) ON CONFLICT(trace, service) DO UPDATE
-             SET span_count = span_count + excluded.span_count, error_count = error_count + excluded.error_count",
+            "INSERT INTO trace_service(trace, service, span_count, error_count, slot) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT(trace, service) DO UPDATE
+             SET span_count = span_count + excluded.span_count, error_count = error_count + excluded.error_count
+             RETURNING span_count",
         )?;
-        for summary in self.0.into_values() {
+        for summary in self.traces.into_values() {
             let (has_parent, root_start_ns, root_span_id) = summary.root;
             trace.execute(params![
                 summary.id,
@@ -164,10 +184,15 @@ impl Touched {
                 root_start_ns as i64,
                 root_span_id
             ])?;
-            for (id, (spans, errors)) in summary.services {
-                service.execute([summary.id, id, spans, errors])?;
+            for (id, share) in summary.services {
+                let values = [summary.id, id, share.spans, share.errors, share.slot];
+                let spans: i64 = service.query_row(values, |row| row.get(0))?;
+                // There are no others: the service is new in this trace.
+                if spans == share.spans {
+                    self.rollups.traces(id, share.slot, 1);
+                }
             }
         }
-        Ok(())
+        self.rollups.add(db)
     }
 }

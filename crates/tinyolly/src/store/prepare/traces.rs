@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::{Prepared, Rejected, optional_id, required_id, resource_bytes, scope_bytes, service_name};
+use crate::store::rollup::{is_error, is_from_agent};
 use crate::store::rows::{Group, Rows, SpanRow};
 use crate::store::{blob, mark};
 
@@ -23,9 +24,10 @@ pub fn traces(request: ExportTraceServiceRequest) -> Prepared {
         let service = service_name(per_resource.resource.as_ref());
         let resource = resource_bytes(per_resource.resource, per_resource.schema_url);
         for per_scope in per_resource.scope_spans {
+            let from_agent = per_scope.scope.as_ref().is_some_and(|scope| is_from_agent(&scope.name));
             let mut rows = Vec::with_capacity(per_scope.spans.len());
             for span in per_scope.spans {
-                match row(span) {
+                match row(span, from_agent) {
                     Ok(row) => rows.push(row),
                     Err(reason) => rejected.add(1, || reason),
                 }
@@ -42,7 +44,7 @@ pub fn traces(request: ExportTraceServiceRequest) -> Prepared {
     Prepared { rows: Rows::Spans(groups), rejected }
 }
 
-fn row(mut span: Span) -> Result<SpanRow, String> {
+fn row(mut span: Span, from_agent: bool) -> Result<SpanRow, String> {
     let trace_id = required_id("span without a valid trace id: it", &span.trace_id)?;
     let span_id = required_id("span without a valid span id: it", &span.span_id)?;
     let parent_id = optional_id("span with a bad parent span id: it", &span.parent_span_id)?;
@@ -59,6 +61,7 @@ fn row(mut span: Span) -> Result<SpanRow, String> {
     }
     let link = link(kind, &span);
     let mark = mark::of(parent_id.is_none(), &span.attributes);
+    let is_error = is_error(kind, status.code, mark);
     let detail = blob::pack(&span);
     Ok(SpanRow {
         trace_id,
@@ -71,6 +74,8 @@ fn row(mut span: Span) -> Result<SpanRow, String> {
         status: status.code,
         mark,
         link,
+        is_error,
+        from_agent,
         detail,
     })
 }
