@@ -1,4 +1,4 @@
-/** Sends spans as OTLP/HTTP JSON. */
+/** Sends spans and logs as OTLP/HTTP JSON. */
 import { randomBytes } from 'node:crypto';
 
 const endpoint = process.env.OTLP_HTTP_URL ?? 'http://localhost:4318';
@@ -35,13 +35,29 @@ export async function sendTrace({ service, name, childName = name, attributes = 
       },
     ],
   };
-  const response = await fetch(`${endpoint}/v1/traces`, {
+  await post('/v1/traces', body);
+  return traceId;
+}
+
+/** Sends log records of one service, a microsecond apart. */
+export async function sendLogs({ service, lines, severityNumber = 9 }) {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const logRecords = lines.map((line, index) => ({
+    timeUnixNano: String(now + BigInt(index) * 1_000n),
+    severityNumber,
+    body: { stringValue: line },
+  }));
+  const resource = { attributes: pairs({ 'service.name': service }) };
+  await post('/v1/logs', { resourceLogs: [{ resource, scopeLogs: [{ scope: { name: 'e2e' }, logRecords }] }] });
+}
+
+async function post(path, body) {
+  const response = await fetch(endpoint + path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`OTLP answered ${response.status}: ${await response.text()}`);
-  return traceId;
 }
 
 function pairs(attributes) {

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, openBrowser } from './browser.mjs';
-import { sendTrace } from './otlp.mjs';
+import { sendLogs, sendTrace } from './otlp.mjs';
 
 const base = process.env.TINYOLLY_URL ?? 'http://localhost:5005';
 const HOSTILE = '<img src=x onerror="document.title=\'owned\';window.owned=1">';
@@ -153,6 +153,98 @@ const steps = {
     await page.keyboard.press('Escape');
   },
 
+  async 'typed filters become chips, and the server obeys them'({ page }) {
+    const name = `e2e filter ${Date.now()}`;
+    await sendTrace({ service: 'e2e', name, attributes: { 'e2e.case': 'filter bar' } });
+    await eventually('the sent trace', async () => (await getJson(`/api/traces?q=${encodeURIComponent(name)}`)).length === 1);
+    await page.goto(`${base}/?tab=traces`);
+    await page.locator('[role=row].item').first().waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type(`service=e2e e2e.case="filter bar" ${name}`);
+    await page.keyboard.press('Enter');
+    await page.locator('[role=row].item', { hasText: name }).waitFor();
+    await eventually('one row', async () => (await page.locator('[role=row].item').count()) === 1);
+    const query = new URL(page.url()).searchParams;
+    check(query.get('service') === 'e2e', `service in the URL: ${query.get('service')}`);
+    check(query.get('attr') === 'e2e.case=filter bar', `attr in the URL: ${query.get('attr')}`);
+    check(query.get('q') === name, `q in the URL: ${query.get('q')}`);
+    await page.keyboard.type(' duration>1h');
+    await page.keyboard.press('Enter');
+    await page.locator('.message', { hasText: 'No trace fits the filters' }).waitFor();
+    await page.locator('[aria-label="Remove the filter duration>=3600s"]').click();
+    await page.locator('[role=row].item', { hasText: name }).waitFor();
+    await page.keyboard.type('kind=nonsense ');
+    await page.locator('.problem', { hasText: 'kind is one of' }).waitFor();
+  },
+
+  async 'the filter bar completes keys and values'({ page }) {
+    await page.goto(`${base}/?tab=spans`);
+    await page.locator('[role=row].item').first().waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('serv');
+    await page.locator('[role=option]', { hasText: 'service' }).first().waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.keyboard.type('e2');
+    await page.locator('[role=option]', { hasText: 'e2e' }).first().click();
+    await eventually('the service in the URL', () => new URL(page.url()).searchParams.get('service') === 'e2e');
+  },
+
+  async 'a drag over the histogram narrows the time, and Back widens it'({ page }) {
+    await page.goto(`${base}/?tab=traces`);
+    await page.locator('.plot .bar').first().waitFor();
+    const box = await page.locator('.plot').boundingBox();
+    await page.mouse.move(box.x + box.width * 0.2, box.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.9, box.y + 20, { steps: 4 });
+    await page.mouse.up();
+    const range = () => new URL(page.url()).searchParams;
+    await eventually('a range in the URL', () => BigInt(range().get('from') ?? 0) < BigInt(range().get('to') ?? 0));
+    await page.goBack();
+    await eventually('no range in the URL', () => !range().has('from'));
+  },
+
+  async 'a facet narrows the list'({ page }) {
+    await page.goto(`${base}/?tab=spans`);
+    await page.locator('section[aria-label=Facets] label', { hasText: 'e2e' }).first().click();
+    await eventually('the service in the URL', () => new URL(page.url()).searchParams.get('service') === 'e2e');
+    await page.locator('[aria-label="Remove the filter service=e2e"]').waitFor();
+  },
+
+  async 'a row of the span list opens the span in its trace'({ page, found }) {
+    await page.goto(`${base}/?tab=spans&service=e2e&name=child`);
+    await page.locator('[role=row].item', { hasText: 'child' }).first().click();
+    await page.locator('[role=treegrid] [role=row][aria-selected=true]', { hasText: 'child' }).waitFor();
+    check(new URL(page.url()).searchParams.get('traceId') === found.nested, 'the URL names another trace');
+  },
+
+  async 'a link of the original searches the logs, and a record shows the lines around it'({ page }) {
+    await sendLogs({ service: 'e2e', lines: ['before it', 'needle in the logs', 'after it'] });
+    await eventually('the logs', async () => (await getJson('/api/logs?service=e2e&q=after it')).length > 0);
+    await page.goto(`${base}/?tab=logs&search=needle`);
+    await page.locator('[role=row].item', { hasText: 'needle in the logs' }).first().click();
+    await eventually('every row fits', async () =>
+      (await page.locator('[role=row].item').allInnerTexts()).every((text) => text.includes('needle')),
+    );
+    await page.locator('aside a', { hasText: 'Lines around' }).click();
+    for (const text of ['before it', 'after it']) await page.locator('[role=row].item', { hasText: text }).first().waitFor();
+    await page.locator('button', { hasText: 'Results' }).click();
+    await page.locator('[data-search]').waitFor();
+  },
+
+  async 'a new log arrives by itself'({ page }) {
+    const line = `e2e tail ${Date.now()}`;
+    await page.goto(`${base}/?tab=logs&q=${encodeURIComponent('e2e tail')}`);
+    await page.locator('header .live', { hasText: 'Live' }).waitFor();
+    await page.mouse.move(2, 2);
+    await sendLogs({ service: 'e2e', lines: [line] });
+    await page.locator('[role=row].item', { hasText: line }).waitFor();
+    await page.locator('[role=row].item', { hasText: line }).hover();
+    await sendLogs({ service: 'e2e', lines: [`${line} second`] });
+    await page.locator('button', { hasText: '1 new log' }).click();
+    await page.locator('[role=row].item', { hasText: `${line} second` }).waitFor();
+  },
+
   async 'nothing is loaded from elsewhere'({ page, origins }) {
     await page.goto(base);
     await page.locator('header .live', { hasText: 'Live' }).waitFor();
@@ -164,6 +256,7 @@ const steps = {
 async function shoot(directory, found) {
   const views = {
     traces: '/?tab=traces',
+    spans: '/?tab=spans',
     trace: `/?tab=traces&traceId=${found.order.trace_id}&spanId=${found.order.root_span_id}`,
     logs: '/?tab=logs',
     metrics: '/?tab=metrics',

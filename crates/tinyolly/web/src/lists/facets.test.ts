@@ -22,6 +22,11 @@ describe('facets', () => {
     expect(service?.values).toMatchObject([{ value: 'b', isOn: false }, { value: 'a', count: 0, isOn: true }]);
   });
 
+  it('shows a value once, however often the URL says it', () => {
+    const [, status] = readFacets({}, { ...NOT_NARROWED, errorsOnly: true, statuses: ['error'] }, 'spans');
+    expect(status?.values).toHaveLength(1);
+  });
+
   it('knows the error of errors=1 as chosen', () => {
     const [, status] = readFacets({ status: [{ value: 'error', count: 2 }] }, { ...NOT_NARROWED, errorsOnly: true }, 'traces');
     expect(status?.values).toMatchObject([{ value: 'error', isOn: true, isError: true }]);

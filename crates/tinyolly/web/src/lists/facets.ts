@@ -50,7 +50,7 @@ function without(route: Route, list: ListKey): Route {
 }
 
 function chosen(now: Narrowing, list: ListKey): readonly string[] {
-  return list === 'statuses' && now.errorsOnly ? [...now.statuses, 'error'] : now[list];
+  return list === 'statuses' && now.errorsOnly ? [...new Set([...now.statuses, 'error'])] : now[list];
 }
 
 /**
