@@ -1,6 +1,7 @@
 /** The views that there are, by tab; the navigation shows these and no other. */
 import type { Component } from 'svelte';
 import { TABS, type Tab } from './route';
+import AgentView from './views/AgentView.svelte';
 import LogsView from './views/LogsView.svelte';
 import MetricsView from './views/MetricsView.svelte';
 import ServicesView from './views/ServicesView.svelte';
@@ -12,6 +13,7 @@ export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
   spans: SpansView,
   logs: LogsView,
   metrics: MetricsView,
+  agent: AgentView,
   services: ServicesView,
 };
 
