@@ -59,14 +59,65 @@ pub struct Cli {
     pub log: String,
 }
 
+const ABOUT_EXPORT: &str = "\
+Asks the server that runs with the same address and port for GET /api/export, and writes the answer: one OTLP/JSON
+document, which `tinyolly import` and other receivers take. Filters are those of the API, for example service, q, attr,
+start and end. Exit codes: 0 all is written, 1 it is not, 2 the flags cannot be used.";
+
+const ABOUT_IMPORT: &str = "\
+Sends OTLP/JSON to the server that runs with the same address and port, in parts that are no larger than it takes. A file
+holds one document or several in a row, as the collector's file exporter writes them. Prints what was stored. Spans that
+are there already are not stored again; logs and metric points are. Exit codes: 0 all was sent, 1 it was not.";
+
+const ABOUT_STATS: &str = "\
+Asks the server that runs with the same address and port for GET /api/stats, and prints the answer.";
+
+/// Splits `NAME=VALUE`.
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("give NAME=VALUE".to_owned()),
+    }
+}
+
 const ABOUT_HEALTH: &str = "\
 Asks the server that runs with the same address and port for GET /health. Exit codes: 0 it answered 200 within two
 seconds, 1 it did not (one line on standard error says why), 2 the flags or variables cannot be used. An address that
 means all, 0.0.0.0 or ::, is asked on loopback. The database is not touched, and proxies are not used.";
 
 /// What tinyolly is asked to do instead of serving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
+    /// Receive, store and show telemetry; the same as no command
+    Serve,
+    /// Write telemetry of a running tinyolly as OTLP/JSON
+    #[command(
+        long_about = ABOUT_EXPORT,
+        after_help = "Examples:\n  tinyolly export traces > traces.json\n  \
+            tinyolly export traces --filter service=shop --filter errors=1 -o errors.json\n  \
+            tinyolly export logs --filter severity_min=WARN"
+    )]
+    Export {
+        /// What to export
+        #[arg(value_parser = ["traces", "logs", "metrics"])]
+        signal: String,
+        /// A parameter of GET /api/export as NAME=VALUE; may be repeated
+        #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+        filter: Vec<(String, String)>,
+        /// File to write instead of standard output; it is only there when it is whole
+        #[arg(long, short, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+    /// Send OTLP/JSON files to a running tinyolly
+    #[command(long_about = ABOUT_IMPORT, after_help = "Example: tinyolly import traces.json logs.json")]
+    Import {
+        /// Files to send; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Print what a running tinyolly holds, as JSON
+    #[command(long_about = ABOUT_STATS, after_help = "Example: tinyolly stats --ui-port 5006")]
+    Stats,
     /// Ask a running tinyolly whether it is healthy: a health check for containers
     #[command(long_about = ABOUT_HEALTH, after_help = "Example: tinyolly health --ui-port 5006")]
     Health,

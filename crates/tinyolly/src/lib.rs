@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod assets;
+pub mod client;
 pub mod config;
 pub mod counters;
 pub mod health;

@@ -3,10 +3,12 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tinyolly::client::{self, Client};
 use tinyolly::config::{self, Cli, Command};
 use tinyolly::health;
 use tinyolly::server::Server;
@@ -20,8 +22,12 @@ const BLOCKING_THREADS: usize = 8;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.command == Some(Command::Health) {
-        return ask_for_health(&cli);
+    match &cli.command {
+        Some(Command::Health) => return ask_for_health(&cli),
+        Some(command @ (Command::Export { .. } | Command::Import { .. } | Command::Stats)) => {
+            return ask(&cli, command);
+        }
+        Some(Command::Serve) | None => {}
     }
     let filter = match EnvFilter::try_new(&cli.log) {
         Ok(filter) => filter,
@@ -77,6 +83,80 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             })
             .await
     })
+}
+
+/// Runs a command that asks a running server.
+fn ask(cli: &Cli, command: &Command) -> ExitCode {
+    if cli.ui_port == 0 {
+        eprintln!("tinyolly: --ui-port 0 takes a free port; this command needs the port that the log names");
+        return ExitCode::from(2);
+    }
+    let client = Client::new(health::reachable(SocketAddr::new(cli.host, cli.ui_port)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.context("start the runtime").and_then(|runtime| {
+        runtime.block_on(async {
+            match command {
+                Command::Export { signal, filter, output } => {
+                    export(client, signal, filter, output.as_deref()).await
+                }
+                Command::Import { files } => import(client, files).await,
+                _ => {
+                    client.get("/api/stats", &mut std::io::stdout().lock()).await?;
+                    println!();
+                    Ok(())
+                }
+            }
+        })
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tinyolly: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn export(
+    client: Client,
+    signal: &str,
+    filter: &[(String, String)],
+    output: Option<&Path>,
+) -> anyhow::Result<()> {
+    let path = client::export_path(signal, filter);
+    let Some(output) = output else { return client.get(&path, &mut std::io::stdout().lock()).await };
+    // Beside the file, so that it can take its name in one step when it is whole.
+    let mut part = output.as_os_str().to_owned();
+    part.push(".part");
+    let mut file = std::fs::File::create(&part).with_context(|| format!("create {}", part.display()))?;
+    let written = client.get(&path, &mut file).await;
+    let moved = written.and_then(|()| Ok(std::fs::rename(&part, output)?));
+    if moved.is_err() {
+        // What there is of it is of no use; the first error is told.
+        std::fs::remove_file(&part).ok();
+    }
+    moved.with_context(|| format!("write {}", output.display()))
+}
+
+async fn import(client: Client, files: &[PathBuf]) -> anyhow::Result<()> {
+    for path in files {
+        let text = if path.as_os_str() == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(path)
+        };
+        let text = text.with_context(|| format!("read {}", path.display()))?;
+        let sum = client.import(&text).await.with_context(|| format!("import {}", path.display()))?;
+        println!(
+            "{}: {} spans, {} logs, {} metric points, {} rejected",
+            path.display(),
+            sum.spans,
+            sum.logs,
+            sum.metric_points,
+            sum.rejected
+        );
+    }
+    Ok(())
 }
 
 /// Says nothing of a healthy server, and one line of any other.

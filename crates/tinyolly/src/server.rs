@@ -61,7 +61,10 @@ impl Server {
         let checked = |router: Router| {
             router.layer(axum::middleware::from_fn_with_state(Arc::clone(&hosts), api::host::check))
         };
-        let site = checked(api::router(api::Context { store, counters, stopping }).merge(assets::router()));
+        let site = checked(
+            api::router(api::Context { store, receiver: receiver.clone(), counters, stopping })
+                .merge(assets::router()),
+        );
         // A page that rebound its name could send as well as read. It cannot speak gRPC.
         let otlp = checked(http::router(receiver.clone()));
         let addresses =

@@ -1,13 +1,16 @@
 //! The REST API that `docs/api.md` describes.
 
 mod catalog;
+mod export;
 mod filters;
 pub mod host;
+mod import;
 mod live;
 mod logs;
 mod metric_query;
 mod metrics;
 mod otlp_json;
+mod otlp_out;
 mod page;
 mod params;
 mod problem;
@@ -18,14 +21,15 @@ mod traces;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::watch;
 
 use crate::counters::Counters;
+use crate::receive::Receiver;
 use crate::store::Store;
 
 /// What the handlers need.
@@ -33,6 +37,8 @@ use crate::store::Store;
 pub struct Context {
     /// Answers queries.
     pub store: Store,
+    /// Takes what is imported.
+    pub receiver: Receiver,
     /// What was received.
     pub counters: Arc<Counters>,
     /// Turns true when the server shuts down, which ends streams.
@@ -44,6 +50,9 @@ pub fn router(context: Context) -> Router {
     Router::new()
         .route("/api/traces", get(traces::list))
         .route("/api/traces/{trace_id}", get(traces::one))
+        .route("/api/traces/{trace_id}/otlp", get(export::one_trace))
+        .route("/api/export", get(export::export))
+        .route("/api/import", post(import::import).layer(DefaultBodyLimit::disable()))
         .route("/api/spans", get(traces::spans))
         .route("/api/spans/{span_id}", get(traces::span))
         .route("/api/logs", get(logs::list))

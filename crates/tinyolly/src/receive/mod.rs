@@ -4,6 +4,7 @@ mod census;
 mod decompress;
 pub mod grpc;
 pub mod http;
+pub mod import;
 mod intake;
 mod json;
 mod status;
@@ -49,6 +50,12 @@ impl Receiver {
 
     /// Stores a request, and says what the answer is.
     async fn accept<S: Signal>(&self, request: Read<S>, intake: &Intake) -> Result<S::Response, Refusal> {
+        let (_, rejected) = self.take(request, intake).await?;
+        Ok(S::response(&rejected))
+    }
+
+    /// Stores a request, and says how many items were stored and which left out.
+    async fn take<S: Signal>(&self, request: Read<S>, intake: &Intake) -> Result<(usize, Rejected), Refusal> {
         let Read { message, bytes, items } = request;
         let place = self.store.reserve(intake.finish()).map_err(|error| self.refuse(error))?;
         let prepared = if bytes <= PREPARE_INLINE_BYTES {
@@ -60,9 +67,10 @@ impl Receiver {
         let mut prepared = prepared;
         self.store.admit_names(&mut prepared);
         let Prepared { rows, rejected } = prepared;
+        let stored = rows.len();
         place.store(rows, bytes + items * ROW_BYTES).await.map_err(|error| self.refuse(error))?;
         self.counters.rejected_items.add(rejected.count);
-        Ok(S::response(&rejected))
+        Ok((stored, rejected))
     }
 
     fn refuse(&self, error: StoreError) -> Refusal {

@@ -10,9 +10,46 @@ mod any_value;
 mod codec;
 mod messages;
 
-use serde::de::DeserializeSeed;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use serde::de::{DeserializeSeed, MapAccess};
 
 pub(super) use codec::FromJson;
+
+/// Requests of all signals in one document.
+#[derive(Default)]
+pub(super) struct Everything {
+    pub(super) traces: ExportTraceServiceRequest,
+    pub(super) logs: ExportLogsServiceRequest,
+    pub(super) metrics: ExportMetricsServiceRequest,
+}
+
+impl FromJson for Everything {
+    fn field<'de, A: MapAccess<'de>>(&mut self, field: &str, map: &mut A) -> Result<(), A::Error> {
+        match field {
+            "resourceLogs" => self.logs.field(field, map),
+            "resourceMetrics" => self.metrics.field(field, map),
+            // It skips what it does not know.
+            _ => self.traces.field(field, map),
+        }
+    }
+}
+
+/// Reads documents that follow each other, with nothing but white space between them.
+pub(super) fn decode_all(body: &[u8]) -> Result<Everything, serde_json::Error> {
+    let mut all = Everything::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    loop {
+        let mut next = codec::Object::<Everything>::default().deserialize(&mut deserializer)?;
+        all.traces.resource_spans.append(&mut next.traces.resource_spans);
+        all.logs.resource_logs.append(&mut next.logs.resource_logs);
+        all.metrics.resource_metrics.append(&mut next.metrics.resource_metrics);
+        if deserializer.end().is_ok() {
+            return Ok(all);
+        }
+    }
+}
 
 /// Reads one message.
 pub(super) fn decode<M: FromJson>(body: &[u8]) -> Result<M, serde_json::Error> {
