@@ -15,7 +15,7 @@ it.each<[string, Partial<Route>]>([
     severities: ['WARN'], sort: 'duration', order: 'asc',
   }],
   ['a range', { tab: 'services', range: '15m' }],
-  ['a fixed range', { tab: 'map', from: '1763829600000000000', to: '1763829660000000001', node: 'service:a b' }],
+  ['a fixed range', { tab: 'map', from: '1763829600000000000', to: '1763829660000000001', node: 'service:a b', as: 'list' }],
   ['a part of a trace beside another', { traceId: TRACE, pane: 'compare', compare: TRACE, zoom: '120-4500' }],
   ['a chart', { tab: 'metrics', metric: 'a', metricFn: 'rate', groups: ['service', 'http.route'] }],
   ['a metric', { tab: 'metrics', metric: 'process/cpu time%', metricType: 'sum', metricUnit: '{a&b}' }],

@@ -68,6 +68,8 @@ export interface Route extends Filters, RouteRange {
   groups: readonly string[];
   /** The selected node of the map. */
   node: string;
+  /** The map as a list, for readers of text; empty for the graph. */
+  as: '' | 'list';
   /** The column that orders a list, empty for the list's own order. */
   sort: string;
   order: '' | 'asc' | 'desc';
@@ -104,6 +106,7 @@ export const HOME: Readonly<Route> = {
   metricFn: '',
   groups: [],
   node: '',
+  as: '',
   sort: '',
   order: '',
   range: '',
@@ -163,6 +166,7 @@ export function parseRoute(query: string): Route {
     rootOnly: text('root') === '1',
     severity: Number.isInteger(severity) && severity >= 1 && severity <= 24 ? severity : 0,
     order: order === 'asc' || order === 'desc' ? order : '',
+    as: text('as') === 'list' ? 'list' : '',
     range: /^(all|[1-9]\d{0,3}[smhd])$/.test(text('range')) ? text('range') : '',
     from: nanos(text('from')),
     to: nanos(text('to')),
@@ -200,6 +204,7 @@ export function formatRoute(route: Route): string {
   if (route.errorsOnly) put('errors', '1');
   if (route.rootOnly) put('root', '1');
   if (route.severity > 0) put('severity', String(route.severity));
+  put('as', route.as);
   put('order', route.order);
   put('range', route.range);
   put('from', route.from);

@@ -3,6 +3,7 @@ import type { Component } from 'svelte';
 import { TABS, type Tab } from './route';
 import AgentView from './views/AgentView.svelte';
 import LogsView from './views/LogsView.svelte';
+import MapView from './views/MapView.svelte';
 import MetricsView from './views/MetricsView.svelte';
 import ServicesView from './views/ServicesView.svelte';
 import SpansView from './views/SpansView.svelte';
@@ -15,6 +16,7 @@ export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
   metrics: MetricsView,
   agent: AgentView,
   services: ServicesView,
+  map: MapView,
 };
 
 export const TAB_NAMES: Readonly<Record<Tab, string>> = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { coursesOf, formatMillis, formatRate, formatShare, healthOf, keepOrder, redLine, sortRed, type RedRow } from './red';
+import { coursesOf, formatMillis, formatRate, formatShare, healthOf, keepOrder, redLine, redLines, sortRed, type RedRow } from './red';
 
 function row(change: Partial<RedRow>): RedRow {
   return {
@@ -56,6 +56,8 @@ it.each([
 it('leaves errors that are not there out of the line', () => {
   expect(redLine(row({}))).toBe('1/s · 2.00 ms');
   expect(redLine(row({ error_count: 1, error_rate: 0.1 }))).toBe('1/s · 10 % · 2.00 ms');
+  expect(redLines(row({}))).toEqual(['1/s', '2.00 ms']);
+  expect(redLines(row({ error_count: 1, error_rate: 0.1 }))).toEqual(['1/s', '10 % · 2.00 ms']);
 });
 
 it('has no error share where there were no requests', () => {

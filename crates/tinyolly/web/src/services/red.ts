@@ -53,6 +53,12 @@ export function redLine(red: WireRed): string {
   return `${formatRate(red.rate)}${errors} · ${formatMillis(red.duration_p95_ms)}`;
 }
 
+/** The same in two short lines, for an edge. */
+export function redLines(red: WireRed): [string, string] {
+  const errors = red.error_count > 0 ? `${formatShare(red.error_rate)} · ` : '';
+  return [formatRate(red.rate), `${errors}${formatMillis(red.duration_p95_ms)}`];
+}
+
 export function redText(red: WireRed): string {
   const requests = `${formatRate(red.rate)} requests, ${formatShare(red.error_rate)} errors`;
   return `${requests}, p95 ${formatMillis(red.duration_p95_ms)}`;
