@@ -15,7 +15,7 @@ use otel_ebpf_kernel_tests::{
 
 /// Most instructions that the verifier may walk through, by program. A kernel allows a million; a program that doubles
 /// without anybody's wish shows here first.
-const BUDGETS: [(&str, u32); 11] = [
+const BUDGETS: [(&str, u32); 12] = [
     ("process_exec", 1_000),
     ("process_fork", 1_000),
     ("process_exit", 1_000),
@@ -24,6 +24,7 @@ const BUDGETS: [(&str, u32); 11] = [
     // Kernels that tap by fexit have a verifier that looks at more ways through a loop, again and again.
     ("tap_recv_fexit", 400_000),
     ("tap_send_fexit", 400_000),
+    ("tap_page_fexit", 400_000),
     ("tap_recv", 100_000),
     ("tap_send", 100_000),
     ("arrival_ready", 1_500),
