@@ -38,7 +38,7 @@ pub(super) fn severity_number(name: &str) -> Option<i32> {
 }
 
 #[derive(Serialize)]
-struct LogLine<'a> {
+pub(super) struct LogLine<'a> {
     log_id: Text<i64>,
     timestamp: Text<u64>,
     observed_timestamp: Text<u64>,
@@ -59,7 +59,7 @@ struct LogLine<'a> {
 }
 
 impl<'a> LogLine<'a> {
-    fn of(log: &'a LogRecordRow) -> Self {
+    pub(super) fn of(log: &'a LogRecordRow) -> Self {
         let detail = &log.detail;
         let severity = match detail.severity_text.as_str() {
             "" => severity_name(log.severity),

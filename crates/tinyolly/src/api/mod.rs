@@ -5,7 +5,10 @@ mod export;
 mod filters;
 pub mod host;
 mod import;
+mod jaeger;
+mod jaeger_json;
 mod live;
+mod log_stream;
 mod logs;
 mod metric_query;
 mod metrics;
@@ -56,6 +59,7 @@ pub fn router(context: Context) -> Router {
         .route("/api/spans", get(traces::spans))
         .route("/api/spans/{span_id}", get(traces::span))
         .route("/api/logs", get(logs::list))
+        .route("/api/logs/stream", get(log_stream::stream))
         .route("/api/logs/{log_id}", get(logs::one))
         .route("/api/metrics", get(metrics::list))
         .route("/api/metrics/query", get(metric_query::query))
@@ -65,6 +69,13 @@ pub fn router(context: Context) -> Router {
         .route("/api/service-map", get(service_map::map))
         .route("/api/stats", get(stats::stats))
         .route("/api/live", get(live::stream))
+        .route("/jaeger/api/services", get(jaeger::services))
+        .route("/jaeger/api/services/{service}/operations", get(jaeger::operation_names))
+        .route("/jaeger/api/operations", get(jaeger::operations))
+        .route("/jaeger/api/traces", get(jaeger::traces))
+        .route("/jaeger/api/traces/{trace_id}", get(jaeger::trace))
+        .route("/jaeger/api/dependencies", get(jaeger::dependencies))
+        .route("/jaeger/{*path}", get(problem::no_such_path))
         .route("/health", get(stats::health))
         .route("/api/{*path}", get(problem::no_such_path))
         .method_not_allowed_fallback(problem::no_such_method)

@@ -129,7 +129,7 @@ pub fn logs_around(
     Ok(Some(read_all(db, &mut sources, &ids)?))
 }
 
-fn read_all(
+pub(super) fn read_all(
     db: &Connection,
     sources: &mut Sources<'_>,
     ids: &[i64],
