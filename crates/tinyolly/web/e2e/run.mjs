@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, openBrowser } from './browser.mjs';
 import { sendLogs, sendTrace } from './otlp.mjs';
+import { traceSteps } from './trace_steps.mjs';
 
 const base = process.env.TINYOLLY_URL ?? 'http://localhost:5005';
 const HOSTILE = '<img src=x onerror="document.title=\'owned\';window.owned=1">';
@@ -244,6 +245,8 @@ const steps = {
     await page.locator('button', { hasText: '1 new log' }).click();
     await page.locator('[role=row].item', { hasText: `${line} second` }).waitFor();
   },
+
+  ...traceSteps,
 
   async 'nothing is loaded from elsewhere'({ page, origins }) {
     await page.goto(base);

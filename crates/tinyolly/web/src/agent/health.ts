@@ -99,7 +99,7 @@ export function programCosts(times: WireMetricAnswer | null, counts: WireMetricA
       const program = line.labels['program'] ?? '';
       const time = totalOf(line);
       const count = runs.get(program) ?? 0;
-      return { program, time, runs: count, perRun: count > 0 ? (time / count) * 1e9 : 0 };
+      return { program, time, runs: count, perRun: count > 0 ? Math.round((time / count) * 1e9) : 0 };
     })
     .filter(({ runs: count }) => count > 0)
     .sort((a, b) => b.time - a.time);
