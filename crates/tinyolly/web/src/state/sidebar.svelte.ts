@@ -14,6 +14,11 @@ function remembered(): boolean {
 class Sidebar {
   isOpen = $state(remembered());
 
+  /** On a narrow page the facets lie over the list. */
+  get isOver(): boolean {
+    return this.isOpen && matchMedia(NARROW).matches;
+  }
+
   toggle(): void {
     this.isOpen = !this.isOpen;
     if (matchMedia(NARROW).matches) return;
