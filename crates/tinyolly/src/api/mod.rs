@@ -12,6 +12,7 @@ mod log_stream;
 mod logs;
 mod metric_query;
 mod metrics;
+mod origin;
 mod otlp_json;
 mod otlp_out;
 mod page;

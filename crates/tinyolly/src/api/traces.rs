@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde::Serialize;
 
 use super::Context;
+use super::origin::Origin;
 use super::otlp_json::{Attributes, Resource, Scope, Text, hex};
 use super::params::{Params, from_hex};
 use super::problem::Problem;
@@ -145,6 +146,7 @@ struct SpanLine<'a> {
     status_code: Option<i64>,
     status: StatusJson<'a>,
     service_name: &'a str,
+    origin: Option<Origin>,
 }
 
 impl<'a> SpanLine<'a> {
@@ -166,6 +168,7 @@ impl<'a> SpanLine<'a> {
             status_code: http.status_code,
             status: status(span),
             service_name: &span.service,
+            origin: Origin::of(&span.resource),
         }
     }
 }
