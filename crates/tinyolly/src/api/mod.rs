@@ -15,6 +15,7 @@ mod metrics;
 mod origin;
 mod otlp_json;
 mod otlp_out;
+mod overview;
 mod page;
 mod params;
 mod problem;
@@ -62,6 +63,9 @@ pub fn router(context: Context) -> Router {
         .route("/api/logs", get(logs::list))
         .route("/api/logs/stream", get(log_stream::stream))
         .route("/api/logs/{log_id}", get(logs::one))
+        .route("/api/histogram", get(overview::histogram))
+        .route("/api/facets", get(overview::facets))
+        .route("/api/attributes", get(overview::attributes))
         .route("/api/metrics", get(metrics::list))
         .route("/api/metrics/query", get(metric_query::query))
         .route("/api/metrics/{*name}", get(metric_query::one_or_cardinality))

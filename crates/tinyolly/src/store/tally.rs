@@ -2,6 +2,7 @@
 //! histogram of everything reads a few rows and not all.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
@@ -73,6 +74,24 @@ pub(super) fn forget_before(db: &Connection, trace: i64, log: i64) -> rusqlite::
             take.execute(params![signal as i64, slot, service, items, errors])?;
             clear.execute([signal as i64, slot, service])?;
         }
+    }
+    Ok(())
+}
+
+/// Hands slot, service, items and errors of each count in a range of slots to `visit`, in the order of slots.
+pub(super) fn counted(
+    db: &Connection,
+    signal: Signal,
+    slots: Range<i64>,
+    mut visit: impl FnMut(i64, i64, u64, u64),
+) -> rusqlite::Result<()> {
+    let mut counts = db.prepare_cached(
+        "SELECT slot, service, items, errors FROM tally WHERE signal = ?1 AND slot >= ?2 AND slot < ?3",
+    )?;
+    let mut rows = counts.query([signal as i64, slots.start, slots.end])?;
+    while let Some(row) = rows.next()? {
+        let number = |at| row.get::<_, i64>(at).map(|n| n.max(0) as u64);
+        visit(row.get(0)?, row.get(1)?, number(2)?, number(3)?);
     }
     Ok(())
 }

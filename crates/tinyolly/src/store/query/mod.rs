@@ -6,7 +6,9 @@ mod catalog;
 mod condition;
 mod cursor;
 mod edges;
+mod facets;
 mod filter;
+mod histogram;
 mod joins;
 mod log_tail;
 mod log_test;
@@ -37,8 +39,10 @@ pub use cardinality::{Cardinality, Label, Scope, cardinality};
 pub use catalog::{
     Basis, Catalog, Load, OperationLoad, Operations, ServiceLoad, catalog, earliest_span, operations,
 };
-pub use condition::Condition;
+pub use condition::{Condition, Test};
+pub use facets::{Facets, Field, attribute_keys, facets};
 pub use filter::{LogFilter, Order, Range, Sort, SpanFilter, parse_duration};
+pub use histogram::{Bucket, Histogram, Subject, histogram};
 pub use log_tail::{Tail, last_logs, logs_after};
 pub use logs::{LogRecordRow, log, logs, logs_around};
 pub use map::{MapEdge, MapNode, ServiceMap, service_map, trace_map};
