@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { fromLocalInput, rangeMillis, rangeText, shownRange, timeWindow, toLocalInput, windowParams } from './range';
-import { HOME } from './route';
+import { HOME as START } from './route';
 import { fromMillis } from './time';
 
+const HOME = { ...START, tab: 'traces' } as const;
 const NOW = new Date(2026, 2, 4, 14, 30, 0).getTime();
 const at = (...clock: [number, number, number, number?]) =>
   fromMillis(new Date(2026, 2, clock[0], clock[1], clock[2], clock[3] ?? 0).getTime()).toString();

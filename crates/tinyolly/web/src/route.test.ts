@@ -25,7 +25,7 @@ it.each<[string, Partial<Route>]>([
 });
 
 it('leaves defaults out of the URL', () => {
-  expect(formatRoute(HOME)).toBe('/?tab=traces');
+  expect(formatRoute(HOME)).toBe('/?tab=overview');
   expect(formatRoute(traceRoute(TRACE))).toBe(`/?tab=traces&traceId=${TRACE}`);
 });
 

@@ -92,7 +92,7 @@ export const NO_FILTERS: Readonly<Filters> = {
 };
 
 export const HOME: Readonly<Route> = {
-  tab: 'traces',
+  tab: 'overview',
   traceId: '',
   spanId: '',
   pane: 'spans',

@@ -5,11 +5,13 @@ import AgentView from './views/AgentView.svelte';
 import LogsView from './views/LogsView.svelte';
 import MapView from './views/MapView.svelte';
 import MetricsView from './views/MetricsView.svelte';
+import OverviewView from './views/OverviewView.svelte';
 import ServicesView from './views/ServicesView.svelte';
 import SpansView from './views/SpansView.svelte';
 import TracesView from './views/TracesView.svelte';
 
 export const VIEWS: Readonly<Partial<Record<Tab, Component>>> = {
+  overview: OverviewView,
   traces: TracesView,
   spans: SpansView,
   logs: LogsView,
