@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod health_file;
+mod own_metrics;
 mod report;
 
 use std::{
@@ -21,6 +22,7 @@ use otel_ebpf_events::{
     socket::what,
     user::{Event, decode},
 };
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -35,6 +37,7 @@ use crate::{
     },
 };
 use health_file::HealthFile;
+use own_metrics::{Observed, OwnMetrics, SharedObserved};
 use report::Reporter;
 
 /// Runs until SIGINT or SIGTERM, then drains within the shutdown timeout.
@@ -77,7 +80,7 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         settings.selection.clone(),
         settings.naming.clone(),
         settings.sampler,
-        host_name,
+        host_name.clone(),
         TargetMaps { targets, rule_ports, served_ports, new_programs },
         runtimes,
         container::Containers::start().context("start the thread that looks at containers")?,
@@ -111,6 +114,15 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         pipeline.leave_exporters();
     }
     let reporter = Reporter::new(kernel_drops, program_fds);
+    let own_metrics = match &settings.own_metrics {
+        Some(own) => {
+            let made =
+                OwnMetrics::new(own, &host_name, tap_choice, Arc::clone(&shared_tap), Arc::clone(&drops));
+            Some(made.context("start exporter of the agent's own metrics")?)
+        }
+        None => None,
+    };
+    let observed = own_metrics.as_ref().map(OwnMetrics::observed);
     let health = Health { file: health_file, tap: tap_choice, drops: Arc::clone(&drops) };
     let mut work = Work {
         pipeline,
@@ -121,6 +133,8 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         health,
         looked_for_lost_ns: monotonic_ns,
         task_events: HashMap::new(),
+        observed,
+        observed_ns: 0,
     };
     let reader = thread::Builder::new().name("reader".to_owned()).spawn({
         let stop = Arc::clone(&stop);
@@ -131,6 +145,9 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         }
     })?;
 
+    let (stop_metrics, metrics_stopped) = watch::channel(false);
+    let own_metrics = own_metrics.map(|own| tokio::spawn(own.run(metrics_stopped)));
+
     wait_for_stop(&reader).await?;
     info!("stopping");
     // Detaches every program first: then the ring buffer empties by itself, whatever the load.
@@ -140,6 +157,16 @@ pub async fn run(settings: Settings, started: Instant) -> Result<()> {
         .await?
         .map_err(|_| anyhow!("the reader thread panicked"))?;
     export.shutdown(settings.shutdown_timeout).await;
+    stop_metrics.send_replace(true);
+    if let Some(own_metrics) = own_metrics {
+        // The last values, if the collector takes them at once: spans had the time that there was.
+        let last = async {
+            if let Ok(mut own_metrics) = own_metrics.await {
+                own_metrics.export().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(LAST_METRICS, last).await;
+    }
     report::summary(&counters, drops.read());
     result.context("read events")
 }
@@ -172,6 +199,9 @@ fn release_start_up_memory() {
     }
 }
 
+/// Longest wait at the end for the agent's own metrics to be taken.
+const LAST_METRICS: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Update an entry, never make one (include/uapi/linux/bpf.h).
 const BPF_EXIST: u64 = 2;
 
@@ -186,6 +216,9 @@ struct Work {
     looked_for_lost_ns: u64,
     /// Events of tasks by process, since when.
     task_events: HashMap<u32, (u64, u32)>,
+    /// Where the agent's own metrics find the counts, and when they were last put there.
+    observed: Option<SharedObserved>,
+    observed_ns: u64,
 }
 
 /// What the sign of life is made of, besides what the pipeline and the targets know.
@@ -200,6 +233,8 @@ const WEIGH_EVERY_NS: u64 = 1_000_000_000;
 /// Most events of a process's tasks in that time. Each costs the process about a microsecond, and room in the ring buffer
 /// that all processes share.
 const MOST_TASK_EVENTS: u32 = 200_000;
+/// Time between two times that the agent's own metrics are given the counts.
+const OBSERVE_EVERY_NS: u64 = 1_000_000_000;
 /// Silence after which an open exchange is suspected to have lost its connection.
 const SUSPICIOUS_NS: u64 = 120_000_000_000;
 
@@ -216,8 +251,12 @@ impl reader::Handler for Work {
             {
                 self.pipeline.counters_mut().operations_not_traced += 1;
             }
-            Ok(Event::Socket(event)) => self.pipeline.socket(&event),
+            Ok(Event::Socket(event)) => {
+                self.pipeline.counters_mut().socket_events += 1;
+                self.pipeline.socket(&event);
+            }
             Ok(Event::Process(event)) => {
+                self.pipeline.counters_mut().process_events += 1;
                 if matches!(event.what, process::what::FORK | process::what::EXEC) {
                     self.pipeline.process_begins(event.header.tgid);
                 }
@@ -250,6 +289,10 @@ impl reader::Handler for Work {
         self.hand_over();
         self.reporter.tick(self.pipeline.counters(), self.pipeline.open_connections());
         self.show_life(monotonic_ns);
+        if monotonic_ns >= self.observed_ns.saturating_add(OBSERVE_EVERY_NS) {
+            self.observed_ns = monotonic_ns;
+            self.observe();
+        }
     }
 }
 
@@ -337,6 +380,18 @@ impl Work {
         });
     }
 
+    /// Gives the agent's own metrics the counts of this moment.
+    fn observe(&self) {
+        let Some(observed) = &self.observed else { return };
+        let now = Observed {
+            counters: self.pipeline.counters().clone(),
+            kernel_drops: self.reporter.kernel_drops(),
+            targets: self.targets.len() as u64,
+            connections: self.pipeline.open_connections() as u64,
+        };
+        *own_metrics::lock(observed) = now;
+    }
+
     /// Ends what is open.
     fn finish(&mut self) {
         if let Some(file) = &self.health.file {
@@ -344,6 +399,7 @@ impl Work {
         }
         self.pipeline.finish(clock::monotonic_ns());
         self.hand_over();
+        self.observe();
         self.reporter.finish();
     }
 }

@@ -55,7 +55,7 @@ fn minimal_configuration_has_the_documented_defaults() {
     assert_eq!(settings.export.printer, TracePrinter::Disabled);
     assert_eq!(
         (settings.export.batch_max_size, settings.export.batch_timeout, settings.export.queue_size),
-        (512, Duration::from_secs(1), 16_384)
+        (4096, Duration::from_secs(1), 131_072)
     );
     assert_eq!((settings.sampler.root, settings.sampler.parent_based), (RootSampler::AlwaysOn, true));
     assert_eq!(settings.log_level, LogLevel::Info);

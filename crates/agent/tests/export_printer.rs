@@ -144,6 +144,7 @@ async fn stuck_output_holds_up_neither_offers_nor_export() {
     let settings = ExportSettings {
         printer: TracePrinter::Json,
         queue_size: 50_000,
+        queue_bytes: 64 << 20,
         ..settings(OtlpProtocol::Grpc, collector.address)
     };
     let counters = Arc::new(DropCounters::default());

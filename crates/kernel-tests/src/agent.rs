@@ -126,6 +126,12 @@ impl Agent {
         wait_until(&needle, || self.log().contains(&needle));
     }
 
+    /// Waits until it has looked at how the threads of a process run tasks.
+    pub fn wait_until_knows_runtime(&self, pid: u32) {
+        let needle = format!("runtime pid={pid} ");
+        wait_until(&needle, || self.log().contains(&needle));
+    }
+
     /// Ends it with SIGTERM, after which everything it has seen was exported.
     pub fn stop(mut self) -> Ended {
         self.0.signal(Signal::SIGTERM);

@@ -8,11 +8,18 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{InstrumentationScope, KeyValue, any_value},
+    metrics::v1::ResourceMetrics,
     trace::v1::{Span, span::SpanKind},
 };
 use serde_json::Value;
@@ -108,6 +115,10 @@ pub struct Sink {
 #[derive(Debug, Default)]
 struct Spans {
     received: Vec<Received>,
+    /// Spans that were counted and not kept.
+    counted: usize,
+    /// Metrics, as they came.
+    metrics: Vec<ResourceMetrics>,
     ids: HashSet<Vec<u8>>,
     repeated: usize,
 }
@@ -122,9 +133,22 @@ impl Spans {
     }
 }
 
+#[derive(Clone)]
 struct Service {
     spans: Arc<Mutex<Spans>>,
     delay: Duration,
+    keeps: bool,
+}
+
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
+        locked(&self.spans).metrics.extend(request.into_inner().resource_metrics);
+        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
 }
 
 #[tonic::async_trait]
@@ -133,6 +157,12 @@ impl TraceService for Service {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        if !self.keeps {
+            let request = request.get_ref();
+            let of_scopes = request.resource_spans.iter().flat_map(|of_resource| &of_resource.scope_spans);
+            locked(&self.spans).counted += of_scopes.map(|of_scope| of_scope.spans.len()).sum::<usize>();
+            return Ok(tonic::Response::new(ExportTraceServiceResponse::default()));
+        }
         let mut received = Vec::new();
         for of_resource in request.into_inner().resource_spans {
             let resource = of_resource.resource.map(|resource| resource.attributes).unwrap_or_default();
@@ -174,20 +204,25 @@ impl Sink {
 
     /// Starts a receiver on a given address.
     pub fn start_at(address: SocketAddr) -> Self {
-        Self::run(address, Duration::ZERO)
+        Self::run(address, Duration::ZERO, true)
     }
 
     /// Starts a receiver that takes its time to answer.
     pub fn slow(delay: Duration) -> Self {
-        Self::run(SocketAddr::from(([127, 0, 0, 1], 0)), delay)
+        Self::run(SocketAddr::from(([127, 0, 0, 1], 0)), delay, true)
     }
 
-    fn run(address: SocketAddr, delay: Duration) -> Self {
+    /// Starts a receiver that counts spans and does not keep them: one that keeps up with full speed.
+    pub fn counting() -> Self {
+        Self::run(SocketAddr::from(([127, 0, 0, 1], 0)), Duration::ZERO, false)
+    }
+
+    fn run(address: SocketAddr, delay: Duration, keeps: bool) -> Self {
         let listener = wait_for("the receiver's port to be free", || TcpListener::bind(address).ok());
         let address = listener.local_addr().expect("a bound listener has an address");
         listener.set_nonblocking(true).expect("make the listener non-blocking");
         let spans = Arc::new(Mutex::new(Spans::default()));
-        let service = TraceServiceServer::new(Service { spans: Arc::clone(&spans), delay });
+        let service = Service { spans: Arc::clone(&spans), delay, keeps };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -196,7 +231,9 @@ impl Sink {
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("register the listener");
             let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-            let server = tonic::transport::Server::builder().add_service(service);
+            let server = tonic::transport::Server::builder()
+                .add_service(MetricsServiceServer::new(service.clone()))
+                .add_service(TraceServiceServer::new(service));
             server.serve_with_incoming(incoming).await.expect("serve gRPC");
         });
         Self { address, spans, runtime: Some(runtime) }
@@ -209,7 +246,8 @@ impl Sink {
 
     /// How many spans came.
     pub fn len(&self) -> usize {
-        locked(&self.spans).received.len()
+        let spans = locked(&self.spans);
+        spans.received.len() + spans.counted
     }
 
     /// How many spans came again.
@@ -220,6 +258,11 @@ impl Sink {
     /// Whether none came.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All metrics, in the order received, by what sent them.
+    pub fn metrics(&self) -> Vec<ResourceMetrics> {
+        locked(&self.spans).metrics.clone()
     }
 
     /// Every span, in the order received.

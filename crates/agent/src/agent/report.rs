@@ -41,6 +41,11 @@ impl Reporter {
         }
     }
 
+    /// Losses of the kernel side so far, by cause; none where they cannot be read, which [`Reporter::tick`] tells.
+    pub fn kernel_drops(&self) -> Vec<(KernelDrop, u64)> {
+        self.kernel_drops.read().unwrap_or_default()
+    }
+
     /// Whether the kernel side lost events since this was last asked; asks it at a limited rate.
     pub fn lost_events(&mut self) -> bool {
         if self.lost_looked.elapsed() < LOOK_FOR_LOSS_EVERY {
@@ -150,6 +155,7 @@ pub fn summary(counters: &Counters, export: ExportCounts) {
         unsampled = counters.unsampled,
         unattributed = counters.unattributed,
         operations_not_traced = counters.operations_not_traced,
+        task_events = counters.task_events,
         undecodable = counters.undecodable,
         exported = export.exported,
         export_dropped = export.dropped(),

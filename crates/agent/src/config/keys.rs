@@ -10,6 +10,7 @@ pub(crate) const HANDLED_KEYS: &[&str] = &[
     "ebpf.buffer_sizes.http",
     "ebpf.context_propagation",
     "health_file",
+    "internal_metrics.exporter",
     "log_level",
     "metrics.features",
     "open_port",

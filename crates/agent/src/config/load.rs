@@ -108,8 +108,12 @@ fn read_document(
 
 fn read_settings(reader: &mut Reader<'_>) -> Settings {
     let defaults = Settings::default();
+    // Problems are told in the order in which they are found.
+    let selection = targets::read(reader);
+    let export = read_export::read(reader);
+    let own_metrics = read_export::read_own_metrics(reader, &export);
     Settings {
-        selection: targets::read(reader),
+        selection,
         exclude_otel_instrumented_services: reader
             .boolean(
                 &["OTEL_EBPF_EXCLUDE_OTEL_INSTRUMENTED_SERVICES"],
@@ -119,7 +123,8 @@ fn read_settings(reader: &mut Reader<'_>) -> Settings {
         naming: read_naming(reader),
         tap: read_tap(reader),
         http: read_http(reader),
-        export: read_export::read(reader),
+        export,
+        own_metrics,
         sampler: read_sampler(reader),
         metrics: read_metrics::read(reader),
         log_level: reader

@@ -24,7 +24,7 @@ mod yaml;
 
 pub use layers::{Environment, Flags, Override};
 pub use load::{Loaded, load, load_health_file};
-pub use otlp::{ExportSettings, OtlpProtocol, OtlpSettings};
+pub use otlp::{ExportSettings, OtlpProtocol, OtlpSettings, OwnMetricsSettings};
 pub use ports::{PortSet, PortSetError};
 pub use problem::{ConfigError, Problem};
 pub use sampler::{RootSampler, SamplerSettings};

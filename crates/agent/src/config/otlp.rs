@@ -76,12 +76,14 @@ pub struct ExportSettings {
     pub otlp: Option<OtlpSettings>,
     /// Whether and how spans are printed.
     pub printer: TracePrinter,
-    /// The most spans taken out of the queue at once.
+    /// The most spans of a request.
     pub batch_max_size: usize,
     /// How long a span waits for others to share its export.
     pub batch_timeout: Duration,
-    /// How many spans may wait; what comes on top is dropped and counted.
+    /// How many spans may wait, those under way included; what comes on top is dropped and counted.
     pub queue_size: usize,
+    /// How many bytes they may take, as they are sent.
+    pub queue_bytes: usize,
 }
 
 impl Default for ExportSettings {
@@ -89,10 +91,42 @@ impl Default for ExportSettings {
         Self {
             otlp: None,
             printer: TracePrinter::Disabled,
-            batch_max_size: 512,
+            batch_max_size: 4096,
             batch_timeout: Duration::from_secs(1),
-            queue_size: 16_384,
+            queue_size: 131_072,
+            queue_bytes: 32 << 20,
         }
+    }
+}
+
+/// The agent's own metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnMetricsSettings {
+    /// The collector: that of the spans, but for the path of the signal over HTTP.
+    pub otlp: OtlpSettings,
+    /// Time between two exports.
+    pub interval: Duration,
+}
+
+/// Path of traces over HTTP.
+const TRACES_PATH: &str = "/v1/traces";
+/// Path of metrics over HTTP.
+const METRICS_PATH: &str = "/v1/metrics";
+
+impl OtlpSettings {
+    /// Where metrics go when spans go here; `None` for an HTTP endpoint that says nothing of its other signals.
+    pub(crate) fn for_metrics(&self) -> Option<Self> {
+        let endpoint = match self.protocol {
+            OtlpProtocol::Grpc => self.endpoint.clone(),
+            OtlpProtocol::HttpProtobuf => {
+                let (path, query) = match self.endpoint.find('?') {
+                    Some(at) => self.endpoint.split_at(at),
+                    None => (self.endpoint.as_str(), ""),
+                };
+                format!("{}{METRICS_PATH}{query}", path.strip_suffix(TRACES_PATH)?)
+            }
+        };
+        Some(Self { endpoint, ..self.clone() })
     }
 }
 
@@ -137,7 +171,7 @@ impl Endpoint {
                     Some(at) => self.url.split_at(at),
                     None => (self.url.as_str(), ""),
                 };
-                format!("{}/v1/traces{query}", path.trim_end_matches('/'))
+                format!("{}{TRACES_PATH}{query}", path.trim_end_matches('/'))
             }
         }
     }
@@ -213,6 +247,24 @@ mod tests {
         }
         let grpc = Endpoint::parse("http://localhost:4317").expect("valid");
         assert_eq!(grpc.base(OtlpProtocol::Grpc), "http://localhost:4317");
+    }
+
+    #[test]
+    fn metrics_go_beside_the_spans() {
+        let of = |protocol, endpoint: &str| {
+            let settings = OtlpSettings {
+                endpoint: endpoint.to_owned(),
+                protocol,
+                headers: Vec::new(),
+                timeout: Duration::from_secs(1),
+                gzip: false,
+            };
+            settings.for_metrics().map(|settings| settings.endpoint)
+        };
+        let http = OtlpProtocol::HttpProtobuf;
+        assert_eq!(of(OtlpProtocol::Grpc, "http://h:4317").as_deref(), Some("http://h:4317"));
+        assert_eq!(of(http, "http://h/x/v1/traces?a=b").as_deref(), Some("http://h/x/v1/metrics?a=b"));
+        assert_eq!(of(http, "http://h/api/spans"), None);
     }
 
     #[test]

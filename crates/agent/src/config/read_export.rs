@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::otlp::{
     ENDPOINT_ACCEPTED, Endpoint, ExportSettings, HEADERS_ACCEPTED, OtlpProtocol, OtlpSettings,
-    PROTOCOL_ACCEPTED, parse_pairs, valid_header,
+    OwnMetricsSettings, PROTOCOL_ACCEPTED, parse_pairs, valid_header,
 };
 use super::read::Reader;
 use super::values::TracePrinter;
@@ -51,7 +51,32 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> ExportSettings {
                 most,
             )
             .map_or(defaults.queue_size, |number| number as usize),
+        queue_bytes: defaults.queue_bytes,
     }
+}
+
+/// Time between two exports of the agent's own metrics: short enough for a screen.
+const OWN_METRICS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Reads whether, and how often, the agent's own metrics are exported to where the spans go.
+pub(crate) fn read_own_metrics(
+    reader: &mut Reader<'_>,
+    export: &ExportSettings,
+) -> Option<OwnMetricsSettings> {
+    let names = ["OTEL_EBPF_INTERNAL_METRICS_EXPORTER", "OTEL_METRICS_EXPORTER"];
+    let is_on = reader.parsed(&names, "internal_metrics.exporter", "otlp or none", |text| match text {
+        "otlp" | "otel" => Some(true),
+        "none" | "disabled" => Some(false),
+        _ => None,
+    });
+    let accepted = "a number of milliseconds such as 10000";
+    let interval = reader.parsed(&["OTEL_METRIC_EXPORT_INTERVAL"], "", accepted, |text| {
+        text.parse().ok().filter(|millis| (100..=3_600_000).contains(millis)).map(Duration::from_millis)
+    });
+    let otlp = export.otlp.as_ref()?.for_metrics()?;
+    is_on
+        .unwrap_or(true)
+        .then(|| OwnMetricsSettings { otlp, interval: interval.unwrap_or(OWN_METRICS_INTERVAL) })
 }
 
 fn read_otlp(reader: &mut Reader<'_>) -> Option<OtlpSettings> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::otlp::ExportSettings;
+use super::otlp::{ExportSettings, OwnMetricsSettings};
 use super::sampler::SamplerSettings;
 use super::selection::Selection;
 use super::values::{IgnoreMode, LogLevel, TapChoice, Unmatched};
@@ -26,7 +26,9 @@ pub struct Settings {
     pub export: ExportSettings,
     /// Which traces are exported.
     pub sampler: SamplerSettings,
-    /// Metrics, which this version reads and does not produce.
+    /// Where the agent's own metrics go; nowhere when they are switched off or spans are only printed.
+    pub own_metrics: Option<OwnMetricsSettings>,
+    /// Metrics of services, which this version reads and does not produce.
     pub metrics: MetricsSettings,
     /// How much is logged.
     pub log_level: LogLevel,
@@ -172,6 +174,7 @@ impl Default for Settings {
             http: HttpSettings::default(),
             export: ExportSettings::default(),
             sampler: SamplerSettings::default(),
+            own_metrics: None,
             metrics: MetricsSettings::default(),
             log_level: LogLevel::Info,
             health_file: None,

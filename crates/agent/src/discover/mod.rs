@@ -7,6 +7,8 @@ pub mod proc;
 mod resource;
 pub mod runtimes;
 
+pub use resource::DISTRO;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -25,8 +27,6 @@ use crate::{
 use container::{Awaited, Containers};
 use proc::{Listeners, ProcessInfo};
 use runtimes::{Runtimes, Taken};
-
-pub use resource::DISTRO;
 
 /// How long a process that ended is remembered: its connections end after it does.
 const REMEMBER_ENDED: Duration = Duration::from_secs(5);

@@ -18,11 +18,6 @@ impl Backoff {
         Self { bound: FIRST }
     }
 
-    /// Starts over after a success.
-    pub(super) fn reset(&mut self) {
-        self.bound = FIRST;
-    }
-
     /// The next wait. `random` is in `0.0..1.0`.
     pub(super) fn next(&mut self, random: f64) -> Duration {
         let wait = self.bound.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
@@ -36,12 +31,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_start_over() {
+    fn waits_double_up_to_the_longest() {
         let mut backoff = Backoff::new();
         let waits: Vec<_> = (0..7).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
         assert_eq!(backoff.next(0.0).as_millis(), 2500);
-        backoff.reset();
-        assert_eq!(backoff.next(0.0).as_millis(), 125);
     }
 }

@@ -1,24 +1,28 @@
 //! From finished spans to the collector and to standard output.
 //!
 //! ```text
-//! SpanSink::offer ──► bounded queue ──► worker: batch, group by service, retry ──► opentelemetry-otlp
+//! SpanSink::offer ──► encode into a request, by service ──► bounded queue ──► worker: send, retry ──► collector
 //!        └──────────► bounded queue ──► printer thread ──► stdout
 //! ```
 //!
 //! Offering never waits. Whatever does not fit or cannot be delivered is counted by cause, so that
 //! `offered = exported + dropped`. This module knows nothing of kernels or protocols.
 
+mod answer;
 mod backoff;
 mod counters;
+mod encode;
+mod intake;
+pub mod metrics;
 mod outcome;
-mod partial;
 mod pipeline;
 mod printer;
+mod proto;
 mod throttle;
 mod transport;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::Resource;
@@ -43,12 +47,20 @@ pub fn instrumentation_scope() -> InstrumentationScope {
 
 /// A traced service: what OTLP calls a resource, usually one process. Shared as `Arc<Service>`; spans that hold
 /// the same `Arc` are exported together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Service {
     /// Attributes and schema URL, as exported.
     pub resource: Resource,
     /// `service.name`, for the printer and for logs.
     pub name: String,
+    /// The resource as a request has it, once it was needed.
+    encoded: OnceLock<Vec<u8>>,
+}
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.resource, &self.name) == (&other.resource, &other.name)
+    }
 }
 
 impl Service {
@@ -58,7 +70,16 @@ impl Service {
             .get(&opentelemetry::Key::from_static_str("service.name"))
             .map(|value| value.to_string())
             .unwrap_or_default();
-        Self { resource, name }
+        Self { resource, name, encoded: OnceLock::new() }
+    }
+
+    /// `ResourceSpans.resource`.
+    fn encoded(&self) -> &[u8] {
+        self.encoded.get_or_init(|| {
+            let mut encoded = Vec::new();
+            encode::resource(&mut encoded, 1, &self.resource);
+            encoded
+        })
     }
 }
 

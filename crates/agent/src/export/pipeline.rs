@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::error;
 
@@ -11,21 +11,23 @@ use crate::config::{ExportSettings, TracePrinter};
 
 use super::SpanBatchItem;
 use super::counters::DropCounters;
+use super::intake::{Intake, Limits};
+use super::printer;
 use super::printer::Printer;
-use super::worker::{BatchLimits, Stop, Worker};
-use super::{printer, transport};
+use super::transport::{Client, Signal};
+use super::worker::{Stop, Worker};
 
 /// What can prevent the export from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The library refuses the endpoint.
+    /// The HTTP client cannot be made.
     #[error("prepare export to {endpoint}")]
-    Exporter {
+    Client {
         /// The endpoint as configured.
         endpoint: String,
         /// What the library says.
         #[source]
-        source: opentelemetry_otlp::ExporterBuildError,
+        source: reqwest::Error,
     },
     /// The endpoint is no address.
     #[error("endpoint {endpoint} is no address")]
@@ -43,6 +45,10 @@ pub enum StartError {
     #[error("start the thread that prints spans")]
     Thread(#[source] std::io::Error),
 }
+
+/// Bytes of spans from which on a request is sent: many spans share its costs, and it is well below the 4 MiB that
+/// collectors take (`max_recv_msg_size_mib` of OpenTelemetry's, tonic's default).
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Namespace of [`Exporter::start`].
 #[derive(Debug)]
@@ -72,24 +78,26 @@ impl Exporter {
     ) -> Result<(SpanSink, ExportTask), StartError> {
         let (stop, stopped) = watch::channel(None);
         let mut worker = None;
-        let mut queue = None;
+        let mut intake = None;
         if let Some(otlp) = &settings.otlp {
-            let exporter = transport::build(otlp)?;
-            let (sender, receiver) = mpsc::channel(settings.queue_size.max(1));
-            let limits =
-                BatchLimits { max_size: settings.batch_max_size.max(1), timeout: settings.batch_timeout };
-            let endpoint = otlp.endpoint.clone();
-            worker = Some(tokio::spawn(drive(
-                Worker::new(receiver, stopped.clone(), exporter, endpoint, limits, Arc::clone(&drops)),
-                stopped,
-            )));
-            queue = Some(sender);
+            let client = Client::new(otlp, Signal::Traces)?;
+            let limits = Limits {
+                batch_spans: settings.batch_max_size.max(1),
+                batch_bytes: BATCH_BYTES,
+                batch_timeout: settings.batch_timeout,
+                queue_spans: settings.queue_size.max(1),
+                queue_bytes: settings.queue_bytes,
+            };
+            let shared = Arc::new(Intake::new(limits, Arc::clone(&drops)));
+            let worker_of = Worker::new(Arc::clone(&shared), stopped.clone(), client);
+            worker = Some(tokio::spawn(drive(worker_of, stopped, Arc::clone(&drops))));
+            intake = Some(shared);
         }
         let printer = match settings.printer {
             TracePrinter::Disabled => None,
             kind => Some(printer::start(kind, output, Arc::clone(&drops)).map_err(StartError::Thread)?),
         };
-        let sink = SpanSink { queue, printer: printer.clone(), counters: drops };
+        let sink = SpanSink { intake, printer: printer.clone() };
         Ok((sink, ExportTask { stop, worker, printer }))
     }
 }
@@ -97,29 +105,19 @@ impl Exporter {
 /// Where finished spans go. Cheap to clone; may be used from any thread.
 #[derive(Debug, Clone)]
 pub struct SpanSink {
-    queue: Option<mpsc::Sender<SpanBatchItem>>,
+    intake: Option<Arc<Intake>>,
     printer: Option<Printer>,
-    counters: Arc<DropCounters>,
 }
 
 impl SpanSink {
     /// Hands over a span. Never blocks: what does not fit is dropped and counted. To have the text printer show
     /// the time in the handler, offer the `processing` child before its server span.
     pub fn offer(&self, item: SpanBatchItem) {
-        let Some(queue) = &self.queue else {
-            if let Some(printer) = &self.printer {
-                printer.offer(item);
-            }
-            return;
-        };
-        if let Some(printer) = &self.printer {
-            printer.offer(item.clone());
+        if let Some(intake) = &self.intake {
+            intake.offer(&item);
         }
-        self.counters.add_offered(1);
-        match queue.try_send(item) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => self.counters.add_queue_full(1),
-            Err(mpsc::error::TrySendError::Closed(_)) => self.counters.add_shutdown(1),
+        if let Some(printer) = &self.printer {
+            printer.offer(item);
         }
     }
 }
@@ -151,13 +149,14 @@ impl ExportTask {
 }
 
 /// Runs the worker until it is done, or the deadline for that has passed.
-async fn drive(mut worker: Worker, stopped: Stop) {
+async fn drive(mut worker: Worker, stopped: Stop, counters: Arc<DropCounters>) {
     tokio::select! {
         biased;
         () = worker.run() => {}
         () = deadline(stopped) => {}
     }
-    worker.abandon();
+    let left = || counters.read().shutdown;
+    worker.abandon(left(), left).await;
 }
 
 /// Waits until told to stop and then for the deadline that came with it. When the task handle is gone nobody waits, and

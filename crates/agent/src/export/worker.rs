@@ -1,217 +1,144 @@
-//! Takes spans out of the queue and delivers them, batch by batch.
+//! Sends requests, several at a time, each with as many attempts as it takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use tokio::sync::mpsc::Receiver;
-use tracing::instrument::WithSubscriber;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::counters::DropCounters;
-use super::outcome::{Failure, classify};
-use super::partial::PartialSuccess;
+use super::intake::{Batch, Intake};
+use super::outcome::{Failure, SendError};
 use super::throttle::Throttle;
-use super::{Service, SpanBatchItem};
+use super::transport::Client;
 
 /// How long a request is offered again to a collector that answers but does not take it. Without an end, one
 /// request that a collector can never take (such as one above its size limit) would hold up all others.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+/// Requests under way at a time. One after the other, a collector that takes 100 ms to answer would get ten a second.
+const MOST_UNDER_WAY: usize = 4;
 
 /// Tells the worker to stop, and until when it may still deliver.
 pub(super) type Stop = tokio::sync::watch::Receiver<Option<tokio::time::Instant>>;
 
-/// How a batch is cut.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BatchLimits {
-    pub(super) max_size: usize,
-    pub(super) timeout: Duration,
-}
-
-/// The spans of one service, exported in one request.
-struct Group {
-    service: Arc<Service>,
-    spans: Vec<SpanData>,
-}
-
-/// Owns everything between the queue and the collector. Its state survives when [`Worker::run`] is dropped half way, so
-/// that what was not delivered can be counted.
+/// Owns everything between the intake and the collector. What is not delivered when it is dropped counts as left at
+/// shutdown.
 pub(super) struct Worker {
-    queue: Receiver<SpanBatchItem>,
+    intake: Arc<Intake>,
     /// Says when to stop taking spans in.
     stop: Stop,
-    exporter: SpanExporter,
-    endpoint: String,
-    limits: BatchLimits,
-    counters: Arc<DropCounters>,
-    /// Taken out of the queue and not yet delivered; the last one is delivered next.
-    pending: Vec<Group>,
-    partial: PartialSuccess,
-    backoff: Backoff,
-    unreachable: bool,
+    sender: Arc<Sender>,
+    under_way: JoinSet<()>,
+}
+
+impl Worker {
+    pub(super) fn new(intake: Arc<Intake>, stop: Stop, client: Client) -> Self {
+        let sender = Arc::new(Sender { client, said: Mutex::default() });
+        Self { intake, stop, sender, under_way: JoinSet::new() }
+    }
+
+    /// Delivers until told to stop, then what is left.
+    pub(super) async fn run(&mut self) {
+        loop {
+            while self.under_way.len() >= MOST_UNDER_WAY {
+                self.under_way.join_next().await;
+            }
+            while self.under_way.try_join_next().is_some() {}
+            let Some(batch) = self.intake.next(&mut self.stop).await else { break };
+            self.under_way.spawn(deliver(Arc::clone(&self.sender), batch, self.stop.clone()));
+        }
+        while self.under_way.join_next().await.is_some() {}
+    }
+
+    /// Counts what is left, after the last call of [`Worker::run`].
+    pub(super) async fn abandon(mut self, left_before: u64, left: impl Fn() -> u64) {
+        self.under_way.shutdown().await;
+        self.intake.close();
+        let spans = left() - left_before;
+        if spans > 0 {
+            warn!(spans, endpoint = self.sender.client.endpoint(), "spans not exported before the end");
+        }
+    }
+}
+
+/// What the requests under way share.
+struct Sender {
+    client: Client,
+    said: Mutex<Said>,
+}
+
+/// What was told of the collector.
+#[derive(Default)]
+struct Said {
+    is_unreachable: bool,
     failures: Throttle,
     refusals: Throttle,
 }
 
-impl Worker {
-    pub(super) fn new(
-        queue: Receiver<SpanBatchItem>,
-        stop: Stop,
-        exporter: SpanExporter,
-        endpoint: String,
-        limits: BatchLimits,
-        counters: Arc<DropCounters>,
-    ) -> Self {
-        Self {
-            queue,
-            stop,
-            exporter,
-            endpoint,
-            limits,
-            counters,
-            pending: Vec::new(),
-            partial: PartialSuccess::new(),
-            backoff: Backoff::new(),
-            unreachable: false,
-            failures: Throttle::default(),
-            refusals: Throttle::default(),
-        }
+impl Sender {
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers until told to stop, then what is left in the queue. Dropping it earlier leaves the fate of the request
-    /// under way unknown.
-    pub(super) async fn run(&mut self) {
-        loop {
-            while !self.pending.is_empty() {
-                self.deliver_next().await;
-            }
-            if !self.collect().await {
-                return;
-            }
-        }
-    }
-
-    /// Counts what is left, after the last call of [`Worker::run`].
-    pub(super) fn abandon(mut self) {
-        self.queue.close();
-        let mut left: u64 = self.pending.iter().map(|group| group.spans.len() as u64).sum();
-        while self.queue.try_recv().is_ok() {
-            left += 1;
-        }
-        self.counters.add_shutdown(left);
-        if left > 0 {
-            warn!(spans = left, endpoint = self.endpoint, "spans not exported before the end");
-        }
-    }
-
-    /// Waits for a span and takes others that come before the batch is full or old. False when there is nothing
-    /// left to come.
-    async fn collect(&mut self) -> bool {
-        let Some(first) = self.next().await else { return false };
-        self.add(first);
-        let mut taken = 1;
-        let deadline = tokio::time::Instant::now() + self.limits.timeout;
-        while taken < self.limits.max_size {
-            match tokio::time::timeout_at(deadline, self.next()).await {
-                Ok(Some(item)) => {
-                    self.add(item);
-                    taken += 1;
-                }
-                Ok(None) | Err(_) => break,
-            }
-        }
-        true
-    }
-
-    /// Waits for the next span; `None` once told to stop and the queue is empty.
-    async fn next(&mut self) -> Option<SpanBatchItem> {
-        loop {
-            tokio::select! {
-                biased;
-                // An error means that nobody can tell any more.
-                _ = self.stop.wait_for(Option::is_some), if !self.queue.is_closed() => self.queue.close(),
-                item = self.queue.recv() => return item,
-            }
-        }
-    }
-
-    /// Waits before the next attempt; being told to stop ends the wait once.
-    async fn pause(&mut self, duration: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(duration) => {}
-            _ = self.stop.wait_for(Option::is_some), if !self.queue.is_closed() => self.queue.close(),
-        }
-    }
-
-    /// Puts a span to the others of its service.
-    fn add(&mut self, item: SpanBatchItem) {
-        let same = |group: &&mut Group| Arc::ptr_eq(&group.service, &item.service);
-        match self.pending.iter_mut().find(same) {
-            Some(group) => group.spans.push(item.span),
-            None => self.pending.push(Group { service: item.service, spans: vec![item.span] }),
-        }
-    }
-
-    /// Delivers one group, with as many attempts as it takes.
-    async fn deliver_next(&mut self) {
-        let mut busy_since: Option<Instant> = None;
-        while let Some(group) = self.pending.last() {
-            self.exporter.set_resource(&group.service.resource);
-            let attempt = self.exporter.export(group.spans.clone());
-            let result = attempt.with_subscriber(self.partial.dispatch()).await;
-            let spans = group.spans.len() as u64;
-            let error = match result {
-                Ok(()) => {
-                    self.delivered(spans);
-                    return;
-                }
-                Err(error) => error,
-            };
-            let failure = match classify(&error) {
-                Failure::Busy if busy_since.get_or_insert_with(Instant::now).elapsed() >= BUSY_PATIENCE => {
-                    Failure::Permanent
-                }
-                failure => failure,
-            };
-            if failure == Failure::Permanent {
-                self.pending.pop();
-                self.counters.add_rejected(spans);
-                if let Some(suppressed) = self.refusals.pass(Instant::now()) {
-                    let endpoint = &self.endpoint;
-                    warn!(%error, spans, endpoint, suppressed, "collector refused spans, dropped");
-                }
-                return;
-            }
-            self.unreachable = true;
-            if let Some(suppressed) = self.failures.pass(Instant::now()) {
-                let queued = self.queue.len();
-                warn!(%error, endpoint = self.endpoint, queued, suppressed, "export failed, will retry");
-            }
-            let duration = self.backoff.next(rand::random());
-            self.pause(duration).await;
-        }
-    }
-
-    fn delivered(&mut self, spans: u64) {
-        self.pending.pop();
-        let refused = self.partial.take().min(spans);
-        self.counters.add_exported(spans - refused);
-        self.counters.add_rejected(refused);
+    fn delivered(&self, batch: Batch, refused: u64) {
+        let endpoint = self.client.endpoint();
+        batch.delivered(refused);
+        let mut said = self.said();
         if refused > 0
-            && let Some(suppressed) = self.refusals.pass(Instant::now())
+            && let Some(suppressed) = said.refusals.pass(Instant::now())
         {
-            warn!(
-                spans = refused,
-                endpoint = self.endpoint,
-                suppressed,
-                "collector refused a part of the spans"
-            );
+            warn!(spans = refused, endpoint, suppressed, "collector refused a part of the spans");
         }
-        self.backoff.reset();
-        if std::mem::take(&mut self.unreachable) {
-            info!(endpoint = self.endpoint, "collector is reachable again");
+        if std::mem::take(&mut said.is_unreachable) {
+            info!(endpoint, "collector is reachable again");
         }
+    }
+
+    fn refused(&self, batch: Batch, error: &SendError) {
+        let spans = batch.spans();
+        batch.refused();
+        if let Some(suppressed) = self.said().refusals.pass(Instant::now()) {
+            let endpoint = self.client.endpoint();
+            warn!(%error, spans, endpoint, suppressed, "collector refused spans, dropped");
+        }
+    }
+
+    fn failed(&self, error: &SendError) {
+        let mut said = self.said();
+        said.is_unreachable = true;
+        if let Some(suppressed) = said.failures.pass(Instant::now()) {
+            warn!(%error, endpoint = self.client.endpoint(), suppressed, "export failed, will retry");
+        }
+    }
+}
+
+/// Delivers one request, with as many attempts as it takes.
+async fn deliver(sender: Arc<Sender>, batch: Batch, mut stop: Stop) {
+    let mut backoff = Backoff::new();
+    let mut busy_since: Option<Instant> = None;
+    loop {
+        let error = match sender.client.send(batch.body.clone()).await {
+            Ok(refused) => return sender.delivered(batch, refused),
+            Err(error) => error,
+        };
+        let patience_is_over = || busy_since.is_some_and(|since| since.elapsed() >= BUSY_PATIENCE);
+        if error.failure == Failure::Permanent || (error.failure == Failure::Busy && patience_is_over()) {
+            return sender.refused(batch, &error);
+        }
+        if error.failure == Failure::Busy {
+            busy_since.get_or_insert_with(Instant::now);
+        }
+        sender.failed(&error);
+        let asked = error.delay.unwrap_or_default().min(BUSY_PATIENCE);
+        pause(backoff.next(rand::random()).max(asked), &mut stop).await;
+    }
+}
+
+/// Waits before the next attempt; being told to stop ends the wait once.
+async fn pause(duration: Duration, stop: &mut Stop) {
+    let is_stopping = stop.borrow().is_some();
+    tokio::select! {
+        () = tokio::time::sleep(duration) => {}
+        _ = stop.wait_for(Option::is_some), if !is_stopping => {}
     }
 }

@@ -17,6 +17,10 @@ pub struct Counters {
     pub operations_without_payload: u64,
     /// Operations of processes that are no targets, or had ended before it was known whether they are.
     pub operations_not_traced: u64,
+    /// Changes of a connection's state.
+    pub socket_events: u64,
+    /// Processes that began, became another program, began to listen or ended.
+    pub process_events: u64,
     /// Tasks that woke or made another.
     pub task_events: u64,
     /// Requests whose beginning was seen.

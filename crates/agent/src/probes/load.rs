@@ -104,6 +104,8 @@ pub struct Tap {
     pub attached: Vec<Attached>,
     /// What is missing, in words, where the kernel lacks something.
     pub degraded: Vec<String>,
+    /// Probes in the programs of targets.
+    pub task_probes: usize,
 }
 
 impl Tap {
@@ -205,7 +207,7 @@ impl Loader {
                 "attached"
             );
         }
-        Ok(Tap { ebpf: self.ebpf, choice, attached, degraded })
+        Ok(Tap { ebpf: self.ebpf, choice, attached, degraded, task_probes: 0 })
     }
 
     fn attach_tap(&mut self, attached: &mut Vec<Attached>) -> Result<TapChoice, LoadError> {

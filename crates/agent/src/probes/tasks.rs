@@ -215,7 +215,9 @@ impl TaskProbes {
             Err(error) => return Err(refused(error)),
         }
         let location = UProbeAttachLocation::AbsoluteOffset(file_offset);
-        found.attach(location, path, scope).map_err(refused)
+        let link = found.attach(location, path, scope).map_err(refused)?;
+        tap.task_probes += 1;
+        Ok(link)
     }
 
     fn detach(&self, links: Vec<(&'static str, UProbeLinkId)>) {
@@ -225,6 +227,7 @@ impl TaskProbes {
             if let Some(Ok(found)) = tap.ebpf.program_mut(program).map(<&mut UProbe>::try_from) {
                 // A link that is there can be taken off.
                 let _: Result<(), _> = found.detach(link);
+                tap.task_probes -= 1;
             }
         }
     }

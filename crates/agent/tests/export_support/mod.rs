@@ -230,6 +230,7 @@ pub fn settings(protocol: OtlpProtocol, address: SocketAddr) -> ExportSettings {
         batch_max_size: 64,
         batch_timeout: Duration::from_millis(20),
         queue_size: 4096,
+        queue_bytes: 64 << 20,
     }
 }
 

@@ -97,7 +97,7 @@ impl Server {
     }
 
     fn take(&self, variant: Variant, service: &Service, effort: Effort) -> Cost {
-        let sink = Sink::start();
+        let sink = Sink::counting();
         let port = match variant {
             Variant::NoAgent => None,
             Variant::SomebodyElse => Some(free_port()),
@@ -113,6 +113,8 @@ impl Server {
         });
         if let Some(agent) = agent.as_ref().filter(|_| variant == Variant::ThisServer) {
             agent.wait_until_traces(service.pid());
+            // Tasks are followed from then on, and what that costs is to be measured too.
+            agent.wait_until_knows_runtime(service.pid());
         }
         let cost = cost(&service.url(self.path), service.pid(), CONNECTIONS, effort.round());
         eprintln!("    {variant:?}: {:.2} µs a request, {:.0} requests/s", cost.us_per_request, cost.rate);

@@ -43,7 +43,7 @@ pub fn all() -> Vec<Measurement> {
 fn measure(_effort: Effort) -> Vec<Row> {
     let port = free_port();
     let service = programs::nginx(port, 512);
-    let sink = Sink::start();
+    let sink = Sink::counting();
     let variables = [
         ("OTEL_EBPF_OPEN_PORT", port.to_string()),
         // As long as it is by default.
