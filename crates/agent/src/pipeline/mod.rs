@@ -15,8 +15,7 @@ mod span;
 mod trace_context;
 mod tree;
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::SpanData;
 use otel_ebpf_events::{
@@ -140,7 +139,7 @@ impl Pipeline {
             http.known_methods.as_deref().map_or_else(KnownMethods::default, KnownMethods::from_list);
         let queue_threshold_ns = u64::try_from(http.queue_threshold.0.as_nanos()).unwrap_or(u64::MAX);
         Self {
-            connections: HashMap::new(),
+            connections: HashMap::default(),
             clock,
             http: HttpSpans { redactor, methods, queue_threshold_ns },
             router: Router::new(&http.routes),
@@ -152,7 +151,7 @@ impl Pipeline {
             outcomes: Vec::new(),
             finished: Vec::new(),
             ignorable: Vec::new(),
-            waiting: HashSet::new(),
+            waiting: HashSet::default(),
             swept_ns: 0,
             seen_ns: 0,
             seen: 0,
@@ -327,7 +326,7 @@ impl Pipeline {
         let quiet_before = now_ns.saturating_sub(QUIET_END_NS);
         let forget_before = now_ns.saturating_sub(FORGET_IDLE_NS);
         let mut touched = Vec::new();
-        let mut forgotten = HashSet::new();
+        let mut forgotten = HashSet::default();
         for (cookie, tracked) in &mut self.connections {
             let last_ns = tracked.engine.last_activity_ns();
             if tracked.engine.has_open_exchange() {

@@ -3,7 +3,9 @@
 //! Nothing here depends on the order in which requests are told, as long as what is asked lies behind what is still to
 //! be told.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{BLIND_FOR_NS, HOLD_AT_MOST_NS, node::NodeId, tasks::Tasks};
 

@@ -15,8 +15,9 @@ mod tasks;
 mod waiting;
 mod wire;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::HashMap;
 use opentelemetry::SpanId;
 use otel_ebpf_protocols::http1::Role;
 
@@ -342,7 +343,7 @@ impl Tree {
     fn complete(&mut self, id: NodeId, end_ns: u64, spans: ExchangeSpans) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.end_ns = Some(end_ns);
-        node.spans = Some(spans);
+        node.spans = Some(Box::new(spans));
         let settled_ns = node.settled_ns().unwrap_or(end_ns);
         let Opening { role, tgid, .. } = node.opening;
         if role == Role::Server {

@@ -134,7 +134,7 @@ pub struct Node {
     /// When it ended.
     pub end_ns: Option<u64>,
     /// What there is to tell of it, once it is over and until it is told.
-    pub spans: Option<ExchangeSpans>,
+    pub spans: Option<Box<ExchangeSpans>>,
     /// Where it hangs.
     pub parent: Parent,
     /// Exchanges that hang at it and are still in the tree.

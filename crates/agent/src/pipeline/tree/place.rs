@@ -252,7 +252,16 @@ impl Tree {
         let is_remote = node.parent == Parent::Header;
         let (tgid, span_id, link_id) = (node.opening.tgid, node.span_id, node.link_id());
         node.is_told = true;
-        placed.push(Placed { tgid, spans, trace, span_id, parent_span_id, is_remote, source, link_id });
+        placed.push(Placed {
+            tgid,
+            spans: *spans,
+            trace,
+            span_id,
+            parent_span_id,
+            is_remote,
+            source,
+            link_id,
+        });
         self.release(id);
     }
 }

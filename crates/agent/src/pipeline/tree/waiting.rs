@@ -1,9 +1,8 @@
 //! Exchanges that are over and wait for others to be.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use foldhash::HashMap;
 
 use super::node::NodeId;
 

@@ -1,8 +1,7 @@
 //! The two ends of a request: TCP numbers the bytes of a connection alike at both, whatever rewrites addresses between
 //! them.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use otel_ebpf_protocols::http1::Role;
 
 use super::node::{Node, NodeId, Opening};
