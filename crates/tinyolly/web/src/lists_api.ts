@@ -6,7 +6,6 @@ import { readSpanRow, type SpanRow } from './lists/rows';
 import { readLog, readTraceSummary, type LogRecord, type TraceSummary } from './model';
 import type {
   WireAttributeKeys,
-  WireCount,
   WireFacets,
   WireHistogram,
   WireLog,
@@ -77,10 +76,9 @@ export const lists = {
   },
 
   /** Values of the fields with how often each occurs, most frequent first. */
-  async facets(of: Signal, asked: Asked, fields: readonly string[], signal?: AbortSignal): Promise<Record<string, WireCount[]>> {
-    if (fields.length === 0) return {};
-    const params = query(asked, { signal: of, fields: fields.join(',') });
-    return (await json<WireFacets>('/api/facets', params, signal)).fields;
+  async facets(of: Signal, asked: Asked, fields: readonly string[], signal?: AbortSignal): Promise<WireFacets> {
+    if (fields.length === 0) return { complete: true, fields: {} };
+    return json('/api/facets', query(asked, { signal: of, fields: fields.join(',') }), signal);
   },
 
   async attributeKeys(of: Signal, prefix: string, signal?: AbortSignal): Promise<WireAttributeKeys['keys']> {

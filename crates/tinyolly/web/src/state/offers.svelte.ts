@@ -24,7 +24,7 @@ export class Known {
     const asked = `values ${signal} ${facet}`;
     if (asked !== this.#asked) this.values = [];
     void this.#ask(asked, async (abort) => {
-      this.values = (await lists.facets(signal, range, [facet], abort))[facet] ?? [];
+      this.values = (await lists.facets(signal, range, [facet], abort)).fields[facet] ?? [];
     });
   }
 

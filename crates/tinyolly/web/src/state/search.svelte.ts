@@ -9,7 +9,7 @@ import type { SpanRow } from '../lists/rows';
 import { lists, type Asked } from '../lists_api';
 import type { LogRecord, TraceSummary } from '../model';
 import type { Route } from '../route';
-import type { WireCount } from '../wire';
+import type { WireFacets } from '../wire';
 import { Fresh } from './fresh.svelte';
 import { PagedList } from './paged_list.svelte';
 import { router } from './router.svelte';
@@ -20,7 +20,7 @@ const AROUND_MS = 2_500;
 export class Search<T> {
   readonly pages: PagedList<T>;
   readonly histogram = new Fresh<Buckets>(AROUND_MS);
-  readonly counts = new Fresh<Record<string, WireCount[]>>(AROUND_MS);
+  readonly counts = new Fresh<WireFacets>(AROUND_MS);
   /** Width of the histogram in pixels; 0 until it is known. */
   width = $state(0);
 
@@ -52,16 +52,19 @@ export class Search<T> {
   }
 
   facets(now: Narrowing): Facet[] {
-    return readFacets(this.counts.value ?? {}, now, this.signal);
+    return readFacets(this.counts.value?.fields ?? {}, now, this.signal);
   }
 
-  async #facets(route: Route, abort: AbortSignal): Promise<Record<string, WireCount[]>> {
+  async #facets(route: Route, abort: AbortSignal): Promise<WireFacets> {
     const answers = await Promise.all(
       facetQuestions(route, this.signal).map((each) =>
         lists.facets(this.signal, askFilters(each.route, this.signal, Date.now()), each.fields, abort),
       ),
     );
-    return Object.assign({}, ...answers) as Record<string, WireCount[]>;
+    return {
+      complete: answers.every((each) => each.complete),
+      fields: Object.assign({}, ...answers.map((each) => each.fields)) as WireFacets['fields'],
+    };
   }
 }
 
