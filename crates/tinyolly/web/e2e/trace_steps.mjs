@@ -77,6 +77,16 @@ export const traceSteps = {
     await page.locator('button[aria-pressed=true]', { hasText: 'Like spans merged' }).waitFor();
   },
 
+  async 'the map of a trace leads to the spans of a service'({ page, found }) {
+    await page.goto(`${base}/?tab=traces&traceId=${found.evidence}&pane=map`);
+    await page.locator('main', { hasText: 'e2e-back' }).waitFor();
+    const node = (await getJson(`/api/service-map?trace_id=${found.evidence}`)).nodes.find((each) => each.label === 'e2e-back');
+    await page.goto(`${base}/?tab=traces&traceId=${found.evidence}&pane=map&node=${encodeURIComponent(node.id)}`);
+    await page.locator('button', { hasText: 'Show its spans' }).click();
+    await page.locator('.item.dimmed').first().waitFor();
+    check(param(page, 'q') === 'e2e-back', 'the waterfall does not search for the service');
+  },
+
   async 'two traces are compared'({ page, found }) {
     await page.goto(`${base}/?tab=traces&traceId=${found.evidence}&pane=compare`);
     await page.locator('[role=grid][aria-label="Traces to compare with"] [role=row].item').first().click();
