@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,9 @@ pub struct Cli {
     #[arg(long, env = "TINYOLLY_MAX_DB_SIZE", default_value_t = 512, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(4..=1 << 20))]
     pub max_db_size: u64,
+    /// Age at which data is deleted, counted from its arrival, such as 30m, 24h or 7d; without it, only size counts
+    #[arg(long, env = "TINYOLLY_MAX_AGE", value_name = "AGE", value_parser = age)]
+    pub max_age: Option<Duration>,
     /// Largest OTLP request in MiB, unpacked
     #[arg(long, env = "TINYOLLY_MAX_REQUEST_SIZE", default_value_t = 16, value_name = "MIB",
           value_parser = clap::value_parser!(u64).range(1..=256))]
@@ -160,11 +164,28 @@ impl Cli {
                 path,
                 max_bytes: self.max_db_size * MIB,
                 max_metric_names: usize::try_from(self.max_metric_names).unwrap_or(usize::MAX),
+                max_age: self.max_age,
                 queue_bytes: bytes(self.queue_size),
             },
             max_request_bytes: bytes(self.max_request_size),
             allowed_hosts: checked.then(|| self.allowed_host.clone()),
         }
+    }
+}
+
+/// An age as a whole number and a unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let digits = text.strip_suffix(unit)?;
+        // `parse` takes a sign as well.
+        let number: u64 = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+        number.checked_mul(seconds)
+    });
+    match seconds {
+        // Nanoseconds are counted in 64 bits.
+        Some(seconds @ 1..=3_153_600_000) => Ok(Duration::from_secs(seconds)),
+        _ => Err("not an age from 1s to 36500d, such as 30m, 24h or 7d".into()),
     }
 }
 
@@ -188,6 +209,19 @@ mod tests {
         assert_eq!(config.store.max_bytes, 512 << 20);
         assert_eq!(config.store.path, PathBuf::from("/home/me/data/tinyolly/tinyolly.db"));
         assert_eq!(config.allowed_hosts, Some(vec![]));
+    }
+
+    #[test]
+    fn an_age_has_a_unit() {
+        let of = |text: &str| age(text).ok().map(|age| age.as_secs());
+        assert_eq!([of("90s"), of("30m"), of("24h"), of("7d")], [90, 1800, 86_400, 604_800].map(Some));
+        for bad in ["", "5", "0s", "-1h", "+1h", "1.5h", "1w", "h", "99999999999999999999d", "36501d"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+        let parse = |args: &[&str]| Cli::try_parse_from([&["tinyolly"], args].concat());
+        assert_eq!(parse(&[]).unwrap().config(None).store.max_age, None);
+        assert_eq!(parse(&["--max-age", "2h"]).unwrap().config(None).store.max_age.unwrap().as_secs(), 7200);
+        assert_eq!(parse(&["--max-age", "soon"]).unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The REST API that `docs/api.md` describes.
 
+mod admin;
 mod catalog;
 mod export;
 mod filters;
@@ -81,6 +82,8 @@ pub fn router(context: Context) -> Router {
         .route("/jaeger/api/traces/{trace_id}", get(jaeger::trace))
         .route("/jaeger/api/dependencies", get(jaeger::dependencies))
         .route("/jaeger/{*path}", get(problem::no_such_path))
+        .route("/admin/stats", get(admin::stats))
+        .route("/admin/{*path}", get(problem::no_such_path))
         .route("/health", get(stats::health))
         .route("/api/{*path}", get(problem::no_such_path))
         .method_not_allowed_fallback(problem::no_such_method)

@@ -23,6 +23,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::counters::Counters;
 use names::Names;
 use readers::Readers;
+use retention::Retention;
 pub use room::{Reservation, Room};
 use writer::{Job, Writer};
 
@@ -83,6 +85,8 @@ pub struct Settings {
     pub path: PathBuf,
     /// Above this size of the file the oldest data is deleted.
     pub max_bytes: u64,
+    /// What arrived longer ago is deleted; `None` keeps it until there is no room.
+    pub max_age: Option<Duration>,
     /// Names of metrics above which new ones are refused.
     pub max_metric_names: usize,
     /// Request bytes that may be read or wait for the writer.
@@ -95,6 +99,7 @@ pub struct Store {
     queue: mpsc::Sender<Job>,
     budget: Arc<Semaphore>,
     budget_bytes: usize,
+    settings: Arc<Settings>,
     readers: Arc<Readers>,
     commits: watch::Receiver<u64>,
     failure: LastFailure,
@@ -130,8 +135,9 @@ impl Store {
         let failure = LastFailure::default();
         let names = Names::new(&connection, settings.max_metric_names, Arc::clone(&counters))?;
         let names = Arc::new(names);
+        let retention = Retention::new(settings.max_bytes, settings.max_age);
         let shared = (Arc::clone(&failure), Arc::clone(&names));
-        let writer = Writer::new(connection, settings.max_bytes, counters, committed, shared)?;
+        let writer = Writer::new(connection, retention, counters, committed, shared)?;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             writer.run(jobs);
             drop(lock);
@@ -143,6 +149,7 @@ impl Store {
             queue,
             budget: Arc::new(Semaphore::new(budget_bytes)),
             budget_bytes,
+            settings: Arc::new(settings.clone()),
             readers: Arc::new(Readers::new(&settings.path)),
             commits,
             failure,
@@ -185,6 +192,11 @@ impl Store {
     /// Names of metrics above which new ones are refused.
     pub fn max_metric_names(&self) -> usize {
         self.names.limit()
+    }
+
+    /// How it was opened.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Changes after each committed batch.

@@ -1,8 +1,10 @@
-//! Retention by size: at the limit the oldest arrivals go, from all tables alike, and the file shrinks.
+//! Retention by age, where one is set, and by size: the oldest arrivals go, from all tables alike, and the file shrinks.
 //!
 //! A trace is as old as its first span. Above the limit a pass begins, which deletes whole arrival intervals, oldest
 //! first, until a tenth of the limit is free again. A pass is made of steps of bounded size, so that what waits to be
 //! stored gets its turn between them; what needs a look at whole tables is done once in many steps.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -18,7 +20,10 @@ const STEPS_PER_CLEANING: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Retention {
     max_bytes: u64,
+    max_age_ns: Option<i64>,
     pass: Option<Pass>,
+    /// Under way by age.
+    aged: Option<Pass>,
 }
 
 /// A pass under way.
@@ -51,12 +56,24 @@ struct Cut {
 }
 
 impl Retention {
-    pub(super) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, pass: None }
+    pub(super) fn new(max_bytes: u64, max_age: Option<Duration>) -> Self {
+        let max_age_ns = max_age.map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+        Self { max_bytes, max_age_ns, pass: None, aged: None }
     }
 
-    /// Deletes some of what is above the limit.
-    pub(super) fn step(&mut self, db: &mut Connection) -> rusqlite::Result<Step> {
+    /// How long nothing may be looked at, while nothing arrives; `None` without an age.
+    pub(super) fn tick(&self) -> Option<Duration> {
+        let age = Duration::from_nanos(self.max_age_ns?.unsigned_abs());
+        Some((age / 10).clamp(Duration::from_millis(200), Duration::from_secs(60)))
+    }
+
+    /// Deletes some of what is too old at `now_ns`, or above the limit.
+    pub(super) fn step(&mut self, db: &mut Connection, now_ns: i64) -> rusqlite::Result<Step> {
+        if let Some(age) = self.max_age_ns
+            && let Some(step) = self.age_step(db, now_ns.saturating_sub(age))?
+        {
+            return Ok(step);
+        }
         let used = used_bytes(db)?;
         let enough = self.max_bytes / 10 * 9;
         if self.pass.is_none() && used <= self.max_bytes {
@@ -87,6 +104,69 @@ impl Retention {
         }
         Ok(step)
     }
+}
+
+impl Retention {
+    /// Deletes some of what arrived before `before_ns`; `None` when there is nothing, and nothing left to tidy.
+    fn age_step(&mut self, db: &mut Connection, before_ns: i64) -> rusqlite::Result<Option<Step>> {
+        let cut = aged_cut(db, before_ns)?;
+        let mut step = Step { more: true, ..Step::default() };
+        let tidy = match cut {
+            Some(cut) => {
+                let pass = self.aged.get_or_insert_default();
+                let transaction = db.transaction()?;
+                step.rows = delete_before(&transaction, cut)?;
+                transaction.commit()?;
+                pass.arrival = cut.arrival;
+                pass.steps += 1;
+                pass.steps >= STEPS_PER_CLEANING
+            }
+            None => true,
+        };
+        let Some(pass) = self.aged.as_mut() else { return Ok(None) };
+        if tidy {
+            let transaction = db.transaction()?;
+            clean(&transaction, pass.arrival)?;
+            transaction.commit()?;
+            pass.steps = 0;
+            step.cleaned = true;
+        }
+        if cut.is_none() {
+            self.aged = None;
+            // Some room stays for what comes next.
+            shrink_to(db, used_bytes(db)? / 4 * 5)?;
+        }
+        Ok(Some(step))
+    }
+}
+
+/// Up to where to delete next by age: intervals that ended before `before_ns`, no more than fit into a step, but one.
+fn aged_cut(db: &Connection, before_ns: i64) -> rusqlite::Result<Option<Cut>> {
+    let mut intervals =
+        db.prepare_cached("SELECT id, trace, log, point, received_ns FROM arrival ORDER BY id")?;
+    let mut spans =
+        db.prepare_cached("SELECT COALESCE(SUM(span_count), 0) FROM trace WHERE id >= ?1 AND id < ?2")?;
+    let mut intervals = intervals.query_map([], |row| {
+        let cut = Cut { arrival: row.get(0)?, trace: row.get(1)?, log: row.get(2)?, point: row.get(3)? };
+        Ok((cut, row.get::<_, i64>(4)?))
+    })?;
+    let Some((mut from, _)) = intervals.next().transpose()? else { return Ok(None) };
+    let (mut chosen, mut rows) = (None, 0);
+    for next in intervals {
+        // An interval ends where the next one begins.
+        let (next, received_ns) = next?;
+        if received_ns > before_ns {
+            break;
+        }
+        let spans: i64 = spans.query_row([from.trace, next.trace], |row| row.get(0))?;
+        rows += spans + (next.log - from.log) + (next.point - from.point);
+        if chosen.is_some() && rows > STEP_ROWS {
+            break;
+        }
+        chosen = Some(next);
+        from = next;
+    }
+    Ok(chosen)
 }
 
 fn pragma(db: &Connection, sql: &str) -> rusqlite::Result<u64> {
@@ -205,10 +285,10 @@ mod tests {
              UPDATE total SET logs = {INTERVALS};"
         ))
         .unwrap();
-        let mut retention = Retention::new(used_bytes(&db).unwrap() / 2);
+        let mut retention = Retention::new(used_bytes(&db).unwrap() / 2, None);
         let (mut steps, mut rows) = (0, 0);
         loop {
-            let step = retention.step(&mut db).unwrap();
+            let step = retention.step(&mut db, 0).unwrap();
             assert!(step.rows <= STEP_ROWS as u64, "{step:?}");
             rows += step.rows;
             steps += 1;
@@ -222,6 +302,6 @@ mod tests {
         assert_eq!(left + rows as i64, INTERVALS);
         assert!((INTERVALS / 4..INTERVALS / 2).contains(&left), "{left} left");
         assert!(used_bytes(&db).unwrap() <= retention.max_bytes / 10 * 9);
-        assert_eq!(retention.step(&mut db).unwrap().rows, 0, "the pass is over");
+        assert_eq!(retention.step(&mut db, 0).unwrap().rows, 0, "the pass is over");
     }
 }

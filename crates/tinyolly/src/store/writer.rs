@@ -34,18 +34,34 @@ pub(super) struct Writer {
     committed: watch::Sender<u64>,
     failure: LastFailure,
     names: Arc<Names>,
+    /// For waits that end; there where an age is set.
+    timer: Option<tokio::runtime::Runtime>,
+}
+
+/// What a wait ended with.
+enum Waited {
+    Job(Box<Job>),
+    Tick,
+    Closed,
 }
 
 impl Writer {
     pub(super) fn new(
         db: Connection,
-        max_bytes: u64,
+        retention: Retention,
         counters: Arc<Counters>,
         committed: watch::Sender<u64>,
         (failure, names): (LastFailure, Arc<Names>),
     ) -> Result<Self, StoreError> {
         let ingest = Ingest::resume(&db)?;
-        Ok(Self { db, ingest, retention: Retention::new(max_bytes), counters, committed, failure, names })
+        let timer = match retention.tick() {
+            Some(_) => {
+                let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                Some(timer.map_err(|error| StoreError::Write(format!("start the writer's timer: {error}")))?)
+            }
+            None => None,
+        };
+        Ok(Self { db, ingest, retention, counters, committed, failure, names, timer })
     }
 
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
@@ -59,9 +75,10 @@ impl Writer {
                     Err(mpsc::error::TryRecvError::Disconnected) => break,
                 }
             } else {
-                match jobs.blocking_recv() {
-                    Some(job) => Some(job),
-                    None => break,
+                match self.wait(&mut jobs) {
+                    Waited::Job(job) => Some(*job),
+                    Waited::Tick => None,
+                    Waited::Closed => break,
                 }
             };
             let mut rows = 0;
@@ -80,6 +97,27 @@ impl Writer {
         }
         if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize") {
             tracing::warn!(%error, "checkpoint at shutdown failed");
+        }
+    }
+
+    /// Waits for a request, but no longer than data may grow old unseen.
+    fn wait(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Waited {
+        let waited = match (self.retention.tick(), &self.timer) {
+            (Some(tick), Some(timer)) => {
+                timer.block_on(async { tokio::time::timeout(tick, jobs.recv()).await })
+            }
+            _ => Ok(jobs.blocking_recv()),
+        };
+        match waited {
+            Ok(Some(job)) => Waited::Job(Box::new(job)),
+            Ok(None) => Waited::Closed,
+            Err(_) => {
+                // The last interval ends, so that what it holds can grow too old as well.
+                if let Err(error) = self.ingest.close_interval(&self.db, now_ns()) {
+                    tracing::error!(%error, "noting the time failed");
+                }
+                Waited::Tick
+            }
         }
     }
 
@@ -130,7 +168,7 @@ impl Writer {
     fn enforce_retention(&mut self, written: usize) -> bool {
         let mut owed = 2 * written as u64;
         loop {
-            let step = match self.retention.step(&mut self.db) {
+            let step = match self.retention.step(&mut self.db, now_ns()) {
                 Ok(step) => step,
                 Err(error) => {
                     self.ingest.forget();

@@ -30,7 +30,13 @@ pub fn config(path: PathBuf) -> Config {
         ui: free,
         grpc: free,
         http: free,
-        store: store::Settings { path, max_bytes: 512 << 20, max_metric_names: 1000, queue_bytes: 64 << 20 },
+        store: store::Settings {
+            path,
+            max_bytes: 512 << 20,
+            max_age: None,
+            max_metric_names: 1000,
+            queue_bytes: 64 << 20,
+        },
         max_request_bytes: 4 << 20,
         allowed_hosts: Some(Vec::new()),
     }

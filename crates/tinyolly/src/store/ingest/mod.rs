@@ -144,6 +144,15 @@ impl Ingest {
         Ok(stored)
     }
 
+    /// Ends the current arrival interval, if anything may have come in it.
+    pub(super) fn close_interval(&mut self, db: &Connection, now_ns: i64) -> rusqlite::Result<()> {
+        // After a start it is not known what the last interval holds.
+        if self.sequence.rows > 0 || self.sequence.since_ns == 0 {
+            self.open_interval(db, now_ns)?;
+        }
+        Ok(())
+    }
+
     /// Notes which row ids come next, once per arrival interval.
     fn open_interval(&mut self, db: &Connection, now_ns: i64) -> rusqlite::Result<()> {
         let s = &mut self.sequence;

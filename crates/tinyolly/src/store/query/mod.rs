@@ -7,6 +7,7 @@ mod condition;
 mod cursor;
 mod edges;
 mod facets;
+mod file;
 mod filter;
 mod histogram;
 mod joins;
@@ -41,6 +42,7 @@ pub use catalog::{
 };
 pub use condition::{Condition, Test};
 pub use facets::{Facets, Field, attribute_keys, facets};
+pub use file::{FileInfo, file_info};
 pub use filter::{LogFilter, Order, Range, Sort, SpanFilter, parse_duration};
 pub use histogram::{Bucket, Histogram, Subject, histogram};
 pub use log_tail::{Tail, last_logs, logs_after};
