@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, openBrowser } from './browser.mjs';
 import { sendLogs, sendTrace } from './otlp.mjs';
+import { serviceSteps } from './service_steps.mjs';
 import { traceSteps } from './trace_steps.mjs';
 
 const base = process.env.TINYOLLY_URL ?? 'http://localhost:5005';
@@ -247,6 +248,7 @@ const steps = {
   },
 
   ...traceSteps,
+  ...serviceSteps,
 
   async 'nothing is loaded from elsewhere'({ page, origins }) {
     await page.goto(base);
@@ -263,6 +265,9 @@ async function shoot(directory, found) {
     trace: `/?tab=traces&traceId=${found.order.trace_id}&spanId=${found.order.root_span_id}`,
     logs: '/?tab=logs',
     metrics: '/?tab=metrics',
+    services: '/?tab=services',
+    overview: '/?tab=overview',
+    map: '/?tab=map',
   };
   for (const [width, height] of [
     [1440, 900],
@@ -273,7 +278,7 @@ async function shoot(directory, found) {
       try {
         for (const [name, path] of Object.entries(views)) {
           await browser.page.goto(base + path);
-          await browser.page.locator('[role=row].item').first().waitFor();
+          await browser.page.locator('[role=row].item, [data-node], tbody tr').first().waitFor();
           await browser.page.screenshot({ path: join(directory, `${name}-${width}x${height}-${colorScheme}.png`) });
         }
         check(browser.problems.length === 0, browser.problems.join('\n'));
