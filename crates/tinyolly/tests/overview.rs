@@ -4,12 +4,14 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message;
 use serde_json::{Value as Json, json};
 use support::{PROTOBUF, Running, attribute, text, trace_request};
+use tinyolly::store::query::{Budget, SpanFilter, Subject, histogram};
 
 const SECOND: u64 = 1_000_000_000;
 /// The start of a slot of ten seconds, and of an hour.
@@ -127,6 +129,24 @@ async fn a_histogram_counts_what_the_list_shows() {
     ] {
         assert_eq!(server.get(&format!("/api/histogram{bad}")).await.0, 400, "{bad}");
     }
+}
+
+#[tokio::test]
+async fn without_time_to_count_a_histogram_is_whole_in_wider_buckets() {
+    let server = Running::start().await;
+    let crowded = |at: u64| Span { start_time_unix_nano: T0 + at * 20_000_000, ..span(at) };
+    let body = trace_request("shop", (0..1200).map(crowded).collect()).encode_to_vec();
+    assert_eq!(server.post("traces", &[PROTOBUF], body).await.0, 200);
+    let directory = server.stop().await;
+    let db = rusqlite::Connection::open(directory.path().join("t.db")).unwrap();
+    let count = |subject: Subject| histogram(&db, &subject, 60, Budget::of(Duration::ZERO)).unwrap();
+    let whole = count(Subject::Spans(SpanFilter::default()));
+    let counts: Vec<_> = whole.buckets.iter().map(|bucket| bucket.count).collect();
+    assert_eq!((whole.searched_to, counts), (None, vec![500, 500, 200]));
+    // With a filter that takes a look at each it is not.
+    let part = count(Subject::Spans(SpanFilter { kinds: vec![0, 1, 2, 3, 4, 5], ..SpanFilter::default() }));
+    let total: u64 = part.buckets.iter().map(|bucket| bucket.count).sum();
+    assert!(part.searched_to.is_some() && total > 0 && total < 1200, "{total}");
 }
 
 #[tokio::test]

@@ -80,9 +80,12 @@ fn width(start: u64, end: u64, most: u64) -> u64 {
 }
 
 impl Histogram {
-    /// An empty one.
+    /// An empty one of at most so many buckets.
     fn over(start: u64, end: u64, most: u64) -> Self {
-        let bucket_ns = width(start, end, most);
+        Self::of_width(start, end, width(start, end, most))
+    }
+
+    fn of_width(start: u64, end: u64, bucket_ns: u64) -> Self {
         let buckets = if start < end {
             let numbers = start / bucket_ns..=(end - 1) / bucket_ns;
             numbers.map(|n| Bucket { start: n * bucket_ns, ..Bucket::default() }).collect()
@@ -128,19 +131,24 @@ pub fn histogram(
         Ok(time.and_then(|time| u64::try_from(time).ok()))
     };
     let range = subject.range();
-    let start = if range.start.is_some() { range.start } else { stored(ends[0])? };
-    let end = if range.end.is_some() { range.end } else { stored(ends[1])?.map(|last| last + 1) };
+    let (first, last) = (stored(ends[0])?, stored(ends[1])?);
+    let start = range.start.or(first);
+    let end = range.end.or(last.map(|last| last + 1));
     let (start, end) = match (start, end) {
         (Some(start), Some(end)) => (start, end.max(start)),
         (None, Some(time)) | (Some(time), None) => (time, time),
         (None, None) => (0, 0),
     };
     let whole = Range { start: Some(start), end: Some(end) };
-    let mut count = Count { db, budget, found: Histogram::over(start, end, most) };
-    match subject {
-        Subject::Traces(filter) => count.traces(&SpanFilter { range: whole, ..filter.clone() })?,
-        Subject::Spans(filter) => count.spans(&SpanFilter { range: whole, ..filter.clone() })?,
-        Subject::Logs(filter) => count.logs(&LogFilter { range: whole, ..filter.clone() })?,
+    let open = (first.is_none_or(|first| start <= first), last.is_none_or(|last| last < end));
+    let found = Histogram::over(start, end, most);
+    let mut count = Count { db, budget, found, open, tallied: false };
+    count.all(subject, whole)?;
+    if count.found.searched_to.is_some() && count.tallied && count.found.bucket_ns < SLOT_NS as u64 {
+        // Too much to count one by one: the whole in wider buckets tells more than a part in narrow ones.
+        count.found = Histogram::of_width(start, end, SLOT_NS as u64);
+        count.budget = budget;
+        count.all(subject, whole)?;
     }
     Ok(count.found)
 }
@@ -149,10 +157,23 @@ struct Count<'a> {
     db: &'a Connection,
     budget: Budget,
     found: Histogram,
+    /// Whether nothing is stored before the range, and nothing behind it.
+    open: (bool, bool),
+    /// Whether the tally answers what is asked, in wide buckets.
+    tallied: bool,
 }
 
 impl Count<'_> {
-    /// Takes the slots of the tally that lie wholly within the bounds; hands back the edges, newest first.
+    fn all(&mut self, subject: &Subject, whole: Range) -> Result<(), StoreError> {
+        match subject {
+            Subject::Traces(filter) => self.traces(&SpanFilter { range: whole, ..filter.clone() }),
+            Subject::Spans(filter) => self.spans(&SpanFilter { range: whole, ..filter.clone() }),
+            Subject::Logs(filter) => self.logs(&LogFilter { range: whole, ..filter.clone() }),
+        }
+    }
+
+    /// Takes the slots of the tally of which all that is stored lies within the bounds; hands back the edges, newest
+    /// first.
     fn tallied(
         &mut self,
         signal: Signal,
@@ -161,8 +182,9 @@ impl Count<'_> {
         errors_alone: bool,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         let is_coarse = self.found.bucket_ns.is_multiple_of(SLOT_NS as u64);
-        let first = low.saturating_add(SLOT_NS - 1) / SLOT_NS;
-        let behind = high.saturating_add(1) / SLOT_NS;
+        self.tallied = true;
+        let first = if self.open.0 { low / SLOT_NS } else { low.saturating_add(SLOT_NS - 1) / SLOT_NS };
+        let behind = if self.open.1 { high / SLOT_NS + 1 } else { high.saturating_add(1) / SLOT_NS };
         if !is_coarse || low < 0 || first >= behind {
             return Ok(vec![(low, high)]);
         }
@@ -172,7 +194,8 @@ impl Count<'_> {
                 found.add(slot * SLOT_NS, if errors_alone { errors } else { items }, errors);
             }
         })?;
-        Ok(vec![(behind * SLOT_NS, high), (low, first * SLOT_NS - 1)])
+        // Where the range is open these are empty.
+        Ok(vec![(behind.saturating_mul(SLOT_NS), high), (low, first * SLOT_NS - 1)])
     }
 
     fn spans(&mut self, filter: &SpanFilter) -> Result<(), StoreError> {
