@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: builds in release what is measured and what measures, and runs it.
 //!
-//! The measuring is a program of `crates/kernel-tests`: in this one, a debug build as a rule, the receiver of the spans
+//! The measuring is a program of `crates/kernel-tests`, or an example of `crates/tinyolly`: in this one, a debug build as a rule, the receiver of the spans
 //! would take more of the processors than what is measured.
+
+mod tinyolly;
 
 use std::{
     env,
@@ -26,6 +28,11 @@ pub(crate) enum Bench {
     /// be taken does. All of them take about eight minutes; docs/benchmarks.md says how they are taken. The agent is
     /// `OTEL_EBPF_AGENT_BIN`, or a release build that is made for it.
     Agent(Agent),
+    /// TinyOlly: what it costs to receive and store, and how fast it answers, each with the bar it is held to.
+    ///
+    /// The table goes to stdout, in Markdown. A figure that misses its bar does not fail the command. The server is
+    /// `TINYOLLY_BIN`, or a release build that is made for it.
+    Tinyolly(tinyolly::Tinyolly),
 }
 
 /// Figures of the agent.
@@ -42,7 +49,10 @@ pub(crate) struct Agent {
 
 /// Builds and measures.
 pub(crate) fn run(root: &Path, bench: &Bench) -> Result<ExitCode> {
-    let Bench::Agent(arguments) = bench;
+    let arguments = match bench {
+        Bench::Agent(arguments) => arguments,
+        Bench::Tinyolly(arguments) => return tinyolly::run(root, arguments),
+    };
     let agent = match env::var_os(AGENT_VARIABLE) {
         Some(path) => {
             let path = PathBuf::from(path);
