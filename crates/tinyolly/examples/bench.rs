@@ -81,7 +81,13 @@ async fn with_spans(arguments: &Arguments, table: &mut Vec<Figure>) -> Result<()
     at_most(table, "memory, idle", idle, "MiB", 30.0);
     let spans = arguments.spans;
     let (cpu, wall) = server.load(Signal::Traces, spans).await?;
-    at_most(table, &format!("processor time for a span, {BATCH} in an export"), cpu * 1e3 / spans as f64, "ms", 0.02);
+    at_most(
+        table,
+        &format!("processor time for a span, {BATCH} in an export"),
+        cpu * 1e3 / spans as f64,
+        "ms",
+        0.02,
+    );
     eprintln!("{spans} spans in {wall:.1} s, {:.0}/s", spans as f64 / wall);
     server.until_stored("spans", spans).await?;
     let stored = server.memory_mib("VmRSS:")?;
@@ -133,9 +139,21 @@ async fn with_logs_and_metrics(arguments: &Arguments, table: &mut Vec<Figure>) -
     let server = Server::start()?;
     let items = (arguments.spans / 2).clamp(BATCH, 100_000);
     let (cpu, _) = server.load(Signal::Logs, items).await?;
-    at_most(table, &format!("processor time for a log record, {BATCH} in an export"), cpu * 1e3 / items as f64, "ms", 0.01);
+    at_most(
+        table,
+        &format!("processor time for a log record, {BATCH} in an export"),
+        cpu * 1e3 / items as f64,
+        "ms",
+        0.01,
+    );
     let (cpu, _) = server.load(Signal::Metrics, items).await?;
-    at_most(table, &format!("processor time for a metric point, {BATCH} in an export"), cpu * 1e3 / items as f64, "ms", 0.02);
+    at_most(
+        table,
+        &format!("processor time for a metric point, {BATCH} in an export"),
+        cpu * 1e3 / items as f64,
+        "ms",
+        0.02,
+    );
     let singles = 5_000;
     let before = server.cpu_seconds()?;
     let mut client = TraceServiceClient::new(server.channel().await?);
@@ -164,7 +182,9 @@ async fn with_logs_and_metrics(arguments: &Arguments, table: &mut Vec<Figure>) -
 fn at_most(table: &mut Vec<Figure>, name: &str, value: f64, unit: &str, bar: f64) {
     let digits = if value < 1.0 { 4 } else { 1 };
     let measured = format!("{value:.digits$} {unit}");
-    table.push(Figure { name: name.to_owned(), measured, bar: format!("≤ {bar} {unit}"), met: value <= bar });
+    table.push(Figure {
+        name: name.to_owned(), measured, bar: format!("≤ {bar} {unit}"), met: value <= bar
+    });
 }
 
 /// The middle and the 95th of a hundred, in the unit of the values.
@@ -195,10 +215,20 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self> {
-        let program: PathBuf = std::env::var_os("TINYOLLY_BIN").context("TINYOLLY_BIN names the server")?.into();
+        let program: PathBuf =
+            std::env::var_os("TINYOLLY_BIN").context("TINYOLLY_BIN names the server")?.into();
         let directory = tempfile::tempdir()?;
         let mut process = Command::new(&program)
-            .args(["--ui-port", "0", "--otlp-grpc-port", "0", "--otlp-http-port", "0", "--max-db-size", "8192"])
+            .args([
+                "--ui-port",
+                "0",
+                "--otlp-grpc-port",
+                "0",
+                "--otlp-http-port",
+                "0",
+                "--max-db-size",
+                "8192",
+            ])
             .arg("--db")
             .arg(directory.path().join("bench.db"))
             .stderr(Stdio::piped())
@@ -226,7 +256,8 @@ impl Server {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         // The name in parentheses may hold blanks; utime and stime are fields 14 and 15.
         let after = stat.rsplit_once(')').context("stat")?.1;
-        let ticks: Vec<f64> = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
+        let ticks: Vec<f64> =
+            after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
         Ok(ticks.iter().sum::<f64>() / TICKS)
     }
 
@@ -367,11 +398,19 @@ fn span_id(span: u64) -> Vec<u8> {
 }
 
 fn text(key: &str, value: impl Into<String>) -> KeyValue {
-    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(Value::StringValue(value.into())) }), ..Default::default() }
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.into())) }),
+        ..Default::default()
+    }
 }
 
 fn number(key: &str, value: i64) -> KeyValue {
-    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(Value::IntValue(value)) }), ..Default::default() }
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue { value: Some(Value::IntValue(value)) }),
+        ..Default::default()
+    }
 }
 
 fn pick<'a>(from: &[&'a str], number: u64) -> &'a str {
@@ -427,7 +466,11 @@ fn traces(first: u64, items: u64) -> ExportTraceServiceRequest {
     let spans = (first..first + items).map(span).collect();
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
     ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { resource: resource(service), scope_spans, ..Default::default() }],
+        resource_spans: vec![ResourceSpans {
+            resource: resource(service),
+            scope_spans,
+            ..Default::default()
+        }],
     }
 }
 
@@ -437,7 +480,9 @@ fn logs(first: u64, items: u64) -> ExportLogsServiceRequest {
         time_unix_nano: now - (items - at % items) * 1_000,
         severity_number: if mixed(at).is_multiple_of(20) { 17 } else { 9 },
         severity_text: if mixed(at).is_multiple_of(20) { "ERROR" } else { "INFO" }.into(),
-        body: Some(AnyValue { value: Some(Value::StringValue(format!("order {} was processed", mixed(at) % 100_000))) }),
+        body: Some(AnyValue {
+            value: Some(Value::StringValue(format!("order {} was processed", mixed(at) % 100_000))),
+        }),
         attributes: vec![text("code.function.name", "process_order"), number("order.items", (at % 7) as i64)],
         trace_id: trace_id(at / 4).to_vec(),
         span_id: span_id(at / 4),
@@ -446,7 +491,9 @@ fn logs(first: u64, items: u64) -> ExportLogsServiceRequest {
     let log_records = (first..first + items).map(record).collect();
     let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
     let resource = resource(pick(&SERVICES, first / BATCH));
-    ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { resource, scope_logs, ..Default::default() }] }
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs { resource, scope_logs, ..Default::default() }],
+    }
 }
 
 /// Counters of a few names with a few attributes, as a process exports them again and again.

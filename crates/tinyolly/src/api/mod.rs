@@ -2,6 +2,7 @@
 
 mod admin;
 mod catalog;
+mod docs;
 mod export;
 mod filters;
 pub mod host;
@@ -13,6 +14,7 @@ mod log_stream;
 mod logs;
 mod metric_query;
 mod metrics;
+mod openapi;
 mod origin;
 mod otlp_json;
 mod otlp_out;
@@ -85,6 +87,8 @@ pub fn router(context: Context) -> Router {
         .route("/admin/stats", get(admin::stats))
         .route("/admin/{*path}", get(problem::no_such_path))
         .route("/health", get(stats::health))
+        .route("/openapi.json", get(openapi::document))
+        .merge(docs::router())
         .route("/api/{*path}", get(problem::no_such_path))
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(from_fn(headers))
@@ -97,6 +101,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    // Only the page of the documentation has one of its own.
+    let nothing = HeaderValue::from_static("default-src 'none'");
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
     response
 }
