@@ -59,6 +59,7 @@ use utoipa::OpenApi;
         system::export,
         system::import,
         system::stats,
+        system::admin,
         system::live,
         system::health,
         system::openapi,

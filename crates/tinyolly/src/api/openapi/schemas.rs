@@ -472,6 +472,9 @@ pub(super) struct Histogram {
     end: String,
     bucket_ns: String,
     complete: bool,
+    /// How far was looked, where time ended the search.
+    #[schema(required = false)]
+    searched_to: Option<String>,
     total: u64,
     errors: u64,
     buckets: Vec<HistogramBucket>,
@@ -489,6 +492,9 @@ pub(super) struct HistogramBucket {
 #[derive(ToSchema)]
 pub(super) struct Facets {
     complete: bool,
+    /// How far was looked, where time ended the search.
+    #[schema(required = false)]
+    searched_to: Option<String>,
     fields: BTreeMap<String, Vec<FacetValue>>,
 }
 
@@ -510,4 +516,43 @@ pub(super) struct AttributeKeys {
 pub(super) struct AttributeKey {
     key: String,
     count: u64,
+}
+
+/// What an operator asks.
+#[derive(ToSchema)]
+pub(super) struct Admin {
+    version: String,
+    telemetry: Stats,
+    db: DatabaseFile,
+    cardinality: StoreCardinality,
+    /// Resident memory of the process, where the system tells.
+    #[schema(required = true)]
+    memory_bytes: Option<u64>,
+}
+
+/// The database file.
+#[derive(ToSchema)]
+pub(super) struct DatabaseFile {
+    path: String,
+    size_bytes: u64,
+    used_bytes: u64,
+    free_bytes: u64,
+    page_count: u64,
+    page_size: u64,
+    max_size_bytes: u64,
+    #[schema(required = true)]
+    max_age_s: Option<u64>,
+    #[schema(required = true)]
+    oldest_arrival: Option<String>,
+    schema_version: u64,
+}
+
+/// Distinct things in the store.
+#[derive(ToSchema)]
+pub(super) struct StoreCardinality {
+    services: u64,
+    texts: u64,
+    resources: u64,
+    metric_series: u64,
+    max_metric_names: u64,
 }

@@ -1,7 +1,7 @@
 //! Files, statistics and the server itself.
 
 use super::params::SpanFilters;
-use super::schemas::{Health, Imported, Problem, Stats};
+use super::schemas::{Admin, Health, Imported, Problem, Stats};
 
 /// Telemetry that passes a filter, as one OTLP/JSON document.
 ///
@@ -21,6 +21,10 @@ fn import() {}
 /// What is stored, and what came since the start.
 #[utoipa::path(get, path = "/api/stats", tag = "server", responses((status = 200, body = Stats)))]
 fn stats() {}
+
+/// What an operator asks: the file, what is in it, and memory.
+#[utoipa::path(get, path = "/admin/stats", tag = "server", responses((status = 200, body = Admin)))]
+fn admin() {}
 
 /// Server-sent events with the statistics, after each stored batch.
 #[utoipa::path(get, path = "/api/live", tag = "server",
