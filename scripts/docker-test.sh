@@ -315,7 +315,7 @@ part_traces() {
 # Those that the README shows.
 update_images() {
     mkdir -p "$IMAGES_DIR"
-    cp "$SHOTS_DIR"/{traces,trace,logs,metrics}-light.png "$SHOTS_DIR/trace-dark.png" "$IMAGES_DIR/"
+    cp "$SHOTS_DIR"/{traces,trace,logs,metrics,map,agent}-light.png "$SHOTS_DIR/trace-dark.png" "$IMAGES_DIR/"
 }
 
 part_browser() {

@@ -5,6 +5,7 @@
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findings } from './access.mjs';
 import { eventually, openBrowser } from './browser.mjs';
 import { sendLogs, sendTrace } from './otlp.mjs';
 import { serviceSteps } from './service_steps.mjs';
@@ -257,7 +258,10 @@ const steps = {
   },
 };
 
-/** Every view in both sizes and themes; data that the demo has made decides what is on them. */
+/**
+ * Every view in both sizes and themes, each a picture without serious findings of axe-core; data that the demo has made
+ * decides what is on them.
+ */
 async function shoot(directory, found) {
   const views = {
     traces: '/?tab=traces',
@@ -268,7 +272,9 @@ async function shoot(directory, found) {
     services: '/?tab=services',
     overview: '/?tab=overview',
     map: '/?tab=map',
+    agent: '/?tab=agent',
   };
+  const serious = new Set();
   for (const [width, height] of [
     [1440, 900],
     [800, 1000],
@@ -280,6 +286,7 @@ async function shoot(directory, found) {
           await browser.page.goto(base + path);
           await browser.page.locator('[role=row].item, [data-node], tbody tr').first().waitFor();
           await browser.page.screenshot({ path: join(directory, `${name}-${width}x${height}-${colorScheme}.png`) });
+          for (const finding of await findings(browser.page)) serious.add(`${name}, ${colorScheme}: ${finding}`);
         }
         check(browser.problems.length === 0, browser.problems.join('\n'));
       } finally {
@@ -287,6 +294,7 @@ async function shoot(directory, found) {
       }
     }
   }
+  check(serious.size === 0, [...serious].join('\n'));
 }
 
 async function main() {

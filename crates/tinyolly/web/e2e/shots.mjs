@@ -60,6 +60,16 @@ const views = {
     await rows(page).filter({ hasText: 'frontend.response.duration' }).first().click();
     await page.locator('aside canvas').first().waitFor();
   },
+
+  async map(page) {
+    await page.goto(`${base}/?tab=map`);
+    await page.locator('[data-node]').filter({ hasText: 'ebpf-backend' }).first().waitFor();
+  },
+
+  async agent(page) {
+    await page.goto(`${base}/?tab=agent`);
+    await page.locator('canvas').first().waitFor();
+  },
 };
 
 async function shoot(name, open, directory, colorScheme, order) {
