@@ -1,6 +1,6 @@
-/** A line of the span list. */
+/** What a line of a list says. */
 import { kindOf, type Origin, type SpanKind } from '../model';
-import { parseNanos, type Nanos } from '../time';
+import { parseNanos, toNumber, type Nanos } from '../time';
 import type { WireSpanSummary } from '../wire';
 
 export interface SpanRow {
@@ -40,4 +40,9 @@ export function readSpanRow(wire: WireSpanSummary): SpanRow {
     isRoot: wire.parent_span_id === '',
     origin: wire.origin ?? 'unknown',
   };
+}
+
+/** The longest of some durations in nanoseconds, by which their bars are drawn; at least one. */
+export function longestOf(rows: readonly { duration: Nanos }[]): number {
+  return rows.reduce((most, row) => Math.max(most, toNumber(row.duration)), 1);
 }

@@ -17,7 +17,11 @@ import { router } from './router.svelte';
 /** How often what surrounds the list is re-read at most: each of these is a scan of its own. */
 const AROUND_MS = 2_500;
 
+/** What one row is called. */
+const ONE = { traces: 'trace', spans: 'span', logs: 'log' } as const;
+
 export class Search<T> {
+  readonly one: (typeof ONE)[Signal];
   readonly pages: PagedList<T>;
   readonly histogram = new Fresh<Buckets>(AROUND_MS);
   readonly counts = new Fresh<WireFacets>(AROUND_MS);
@@ -29,6 +33,7 @@ export class Search<T> {
     fetchPage: (asked: Asked, cursor: string, abort: AbortSignal) => Promise<Page<T>>,
     key: (row: T) => string,
   ) {
+    this.one = ONE[signal];
     this.pages = new PagedList(fetchPage, key);
   }
 
