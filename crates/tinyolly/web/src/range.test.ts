@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fromLocalInput, rangeMillis, rangeText, shownRange, timeWindow, toLocalInput, windowParams } from './range';
+import { fromLocalInput, rangeMillis, rangeText, shownRange, shownRoute, timeWindow, toLocalInput, windowParams } from './range';
 import { HOME as START } from './route';
 import { fromMillis } from './time';
 
@@ -54,4 +54,11 @@ it('brings times of the picker there and back', () => {
 it('takes the shown range along', () => {
   expect(shownRange({ ...HOME, tab: 'services' })).toEqual({ range: '1h', from: '', to: '' });
   expect(shownRange({ ...HOME, tab: 'services', range: '1h', from: '5' })).toEqual({ range: '', from: '5', to: '' });
+});
+
+it('leads to another view with the range that is shown', () => {
+  const overview = { ...START, tab: 'overview', search: 'left behind' } as const;
+  expect(shownRoute(overview, 'traces', { errorsOnly: true })).toEqual({ ...START, tab: 'traces', range: '1h', errorsOnly: true });
+  const fixed = { ...overview, range: '5m', from: '10', to: '20' };
+  expect(shownRoute(fixed, 'logs')).toEqual({ ...START, tab: 'logs', from: '10', to: '20' });
 });

@@ -1,5 +1,5 @@
 /** The time range of the URL: what the picker offers, what the server is asked for, and how it reads. */
-import type { Route, RouteRange } from './route';
+import { tabRoute, type Route, type RouteRange, type Tab } from './route';
 import { formatClock, formatDay, fromMillis, parseNanos, type Nanos } from './time';
 
 /** What the picker offers. */
@@ -104,4 +104,9 @@ export function toLocalInput(nanos: string): string {
 /** The range as shown: a question that stays the same while time goes on, for a view whose own default may differ. */
 export function shownRange(route: RouteRange & Pick<Route, 'tab'>): RouteRange {
   return { range: isFixed(route) ? '' : rangeId(route), from: route.from, to: route.to };
+}
+
+/** Another view with the range that this one shows, whatever the default of the other is. */
+export function shownRoute(route: Route, tab: Tab, change: Partial<Route> = {}): Route {
+  return tabRoute(route, tab, { ...shownRange(route), ...change });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatDuration, formatListTime, formatMoment, minus, parseNanos, plus, toNumber, toSeconds, ZERO, type Nanos } from './time';
+import { formatDuration, formatListSecond, formatListTime, formatMoment, minus, parseNanos, plus, toNumber, toSeconds, ZERO, type Nanos } from './time';
 
 const ns = (value: bigint) => value as Nanos;
 
@@ -48,5 +48,6 @@ it('shows nine decimals of a moment', () => {
 it('names the day in a list only when it is not today', () => {
   const now = parseNanos('1763829600000000000');
   expect(formatListTime(now, now)).toMatch(/^\d\d:\d\d:\d\d\.000$/);
+  expect(formatListSecond(now, now)).toMatch(/^\d\d:\d\d:\d\d$/);
   expect(formatListTime(minus(now, ns(172_800_000_000_000n)), now)).toMatch(/^11-2\d \d\d:\d\d:\d\d$/);
 });

@@ -80,3 +80,8 @@ export function formatListTime(moment: Nanos, now: Nanos): string {
   const day = formatDay(moment);
   return day === formatDay(now) || day === '' ? formatClock(moment) : `${day.slice(5)} ${formatClock(moment).slice(0, 8)}`;
 }
+
+/** The same without the part of the second, for short lists. */
+export function formatListSecond(moment: Nanos, now: Nanos): string {
+  return formatListTime(moment, now).replace(/\.\d+$/, '');
+}
