@@ -231,3 +231,18 @@ async fn facets_count_the_values_of_what_passes() {
     let keys = server.json("/api/attributes?signal=logs").await;
     assert_eq!(keys, json!({"keys": [{"key": "n", "count": 100}]}));
 }
+
+#[tokio::test]
+async fn a_value_that_is_too_long_does_not_end_the_count() {
+    let server = Running::start().await;
+    let long = |at| Span { name: "x".repeat(1001), ..span(at) };
+    // The newest is met first.
+    let spans = (0..30).map(|at| if at == 29 { long(at) } else { span(at) }).collect();
+    let body = trace_request("shop", spans).encode_to_vec();
+    assert_eq!(server.post("traces", &[PROTOBUF], body).await.0, 200);
+    let facets = server.json("/api/facets?signal=spans&fields=name,service").await;
+    assert_eq!(facets["complete"], false, "the long name is left out");
+    assert_eq!(facets["fields"]["service"], json!([{"value": "shop", "count": 30}]));
+    assert_eq!(facets["fields"]["name"].as_array().unwrap().len(), 4);
+    server.stop().await;
+}

@@ -103,7 +103,8 @@ pub fn facets(
     budget: Budget,
 ) -> Result<Facets, StoreError> {
     let values = fields.iter().map(|_| Values::default()).collect();
-    let mut count = Count { db, fields, values, sources: Sources::new(db), budget, complete: true };
+    let mut count =
+        Count { db, fields, values, sources: Sources::new(db), budget, complete: true, stopped: false };
     match subject {
         Subject::Spans(filter) => {
             let mut sources = Sources::new(db);
@@ -138,7 +139,7 @@ pub fn facets(
                     match passes {
                         Some(true) => count.trace(key.id)?,
                         Some(false) => {}
-                        None => count.complete = false,
+                        None => count.stopped = true,
                     }
                     Ok(count.goes_on())
                 })?;
@@ -178,13 +179,17 @@ struct Count<'a> {
     values: Vec<Values>,
     sources: Sources<'a>,
     budget: Budget,
+    /// Whether everything was counted; a value that is not told apart ends nothing, so that the others are counted on.
     complete: bool,
+    /// The budget was spent within a row.
+    stopped: bool,
 }
 
 impl Count<'_> {
     fn goes_on(&mut self) -> bool {
-        self.complete &= !self.budget.is_over();
-        self.complete
+        let over = self.stopped || self.budget.is_over();
+        self.complete &= !over;
+        !over
     }
 
     /// Counts a span by the numbers of its key; `services` are counted in place of its own.
