@@ -124,6 +124,18 @@ async fn any_times_and_ids_are_counted() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_broken_start_leaves_the_rates_alone() {
+    let server = Running::start().await;
+    send(&server, "shop", vec![span(1, 1, T0), span(2, 2, T0 + SECOND)]).await;
+    let query = (T0 - 1000 * SECOND, T0 + 20 * SECOND);
+    let rate = catalog(&server, query.0, query.1).await[0]["rate"].as_f64().unwrap();
+    assert!((rate - 0.1).abs() < 1e-9, "{rate}");
+    send(&server, "broken", vec![span(3, 3, 1 << 63)]).await;
+    assert_eq!(catalog(&server, query.0, query.1).await[0]["rate"], rate);
+    server.stop().await;
+}
+
 /// A span of the property test.
 #[derive(Clone, Debug)]
 struct Fact {

@@ -256,11 +256,13 @@ pub fn operations(db: &Connection, window: Window, service: &str) -> Result<Opti
     Ok(Some(Operations { service, operations: operations.collect::<Result<_, StoreError>>()?, complete }))
 }
 
-/// Start of the earliest stored span.
+/// Start of the earliest stored span. A start of 2^63 ns and above, which is stored as a negative number, is broken and
+/// left out, for it is no time at which anything began.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn earliest_span(db: &Connection) -> Result<Option<u64>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT start_ns FROM span ORDER BY start_ns LIMIT 1")?;
+    let mut statement =
+        db.prepare_cached("SELECT start_ns FROM span WHERE start_ns >= 0 ORDER BY start_ns LIMIT 1")?;
     Ok(statement.query_row([], |row| row.get::<_, i64>(0)).optional()?.map(|time| time as u64))
 }
