@@ -61,8 +61,9 @@ impl Server {
         let checked = |router: Router| {
             router.layer(axum::middleware::from_fn_with_state(Arc::clone(&hosts), api::host::check))
         };
+        let streams = Arc::new(tokio::sync::Semaphore::new(api::MOST_STREAMS));
         let site = checked(
-            api::router(api::Context { store, receiver: receiver.clone(), counters, stopping })
+            api::router(api::Context { store, receiver: receiver.clone(), counters, stopping, streams })
                 .merge(assets::router()),
         );
         // A page that rebound its name could send as well as read. It cannot speak gRPC.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::Running;
+use tinyolly::store::query::{Budget, LogFilter, logs_after};
 
 /// Events as they come: name, id, data.
 struct Reader {
@@ -36,6 +37,22 @@ impl Reader {
                 self.text = rest.to_owned();
                 if !found.0.is_empty() {
                     return (found.0, found.1, serde_json::from_str(&found.2).unwrap());
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(30), self.response.chunk()).await;
+            self.text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap().unwrap()).unwrap());
+        }
+    }
+
+    /// Reads until an id comes without an event, which is what a browser then remembers.
+    async fn id_alone(&mut self) -> String {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let id = event.strip_prefix("id: ").filter(|id| !id.contains('\n')).map(str::to_owned);
+                self.text = rest.to_owned();
+                if let Some(id) = id {
+                    return id;
                 }
                 continue;
             }
@@ -143,5 +160,77 @@ async fn what_was_deleted_meanwhile_is_told() {
     assert_eq!(name, "gap", "after {sent}");
     let (_, id, _) = reader.next().await;
     assert_eq!(id, (data["deleted"].as_i64().unwrap() + 1).to_string());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_was_sent_no_record_yet_misses_none() {
+    let server = Running::start().await;
+    send(&server, "s", 9, numbered(0..3)).await;
+    let mut reader = Reader::open(&server, "?service=s", None).await;
+    let begun = reader.id_alone().await;
+    assert_eq!(begun, "3");
+    send(&server, "other", 9, numbered(3..5)).await;
+    assert_eq!(reader.id_alone().await, "5", "it is told how far was looked");
+    drop(reader);
+    send(&server, "s", 9, numbered(5..7)).await;
+    for last in [begun.as_str(), "5"] {
+        let mut reader = Reader::open(&server, "?service=s", Some(last)).await;
+        assert_eq!(reader.messages(2).await, ["m5", "m6"]);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_of_another_file_hides_nothing_of_an_empty_one() {
+    let server = Running::start().await;
+    let mut reader = Reader::open(&server, "", Some("1000")).await;
+    assert_eq!(reader.id_alone().await, "0");
+    send(&server, "s", 9, numbered(0..10)).await;
+    assert_eq!(reader.messages(10).await, numbered(0..10).collect::<Vec<_>>());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_look_ends_with_its_time_and_the_next_goes_on() {
+    let server = Running::start().await;
+    send(&server, "s", 9, numbered(0..1200)).await;
+    let directory = server.stop().await;
+    let db = rusqlite::Connection::open(directory.path().join("t.db")).unwrap();
+    let filter = LogFilter::default();
+    let look = |after| logs_after(&db, &filter, after, 5000, Budget::of(Duration::ZERO)).unwrap();
+    let (mut seen, mut found, mut looks) = (0, Vec::new(), 0);
+    loop {
+        let tail = look(seen);
+        found.extend(tail.logs.iter().map(|log| log.id));
+        (seen, looks) = (tail.seen, looks + 1);
+        if !tail.more {
+            break;
+        }
+    }
+    assert!(looks > 1, "one look read all");
+    assert_eq!(found, (1..=1200).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn too_many_streams_are_refused_until_some_end() {
+    let server = Running::start().await;
+    let mut open = Vec::new();
+    for at in 0..64 {
+        let path = if at % 2 == 0 { "/api/live" } else { "/api/logs/stream" };
+        open.push(server.client.get(format!("http://{}{path}", server.at.ui)).send().await.unwrap());
+        assert_eq!(open[at].status(), 200);
+    }
+    for path in ["/api/live", "/api/logs/stream"] {
+        let (status, body) = server.get(path).await;
+        assert_eq!((status, &body["status"]), (503, &json!(503)), "{path}");
+    }
+    open.clear();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while server.client.get(format!("http://{}/api/live", server.at.ui)).send().await.unwrap().status() != 200
+    {
+        assert!(std::time::Instant::now() < deadline, "the streams did not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     server.stop().await;
 }

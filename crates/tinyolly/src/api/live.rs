@@ -9,9 +9,10 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::Context;
+use super::problem::Problem;
 use super::stats::Stats;
 
 /// The shortest time between two events.
@@ -28,15 +29,22 @@ impl Stream for Events {
     }
 }
 
-pub(super) async fn stream(State(context): State<Context>) -> Response {
+pub(super) async fn stream(State(context): State<Context>) -> Result<Response, Problem> {
+    let slot = context.stream_slot()?;
     let (events, receiver) = mpsc::channel(1);
     let commits = context.store.commits();
-    tokio::spawn(produce(context, commits, events));
-    Sse::new(Events(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    tokio::spawn(produce(context, commits, events, slot));
+    let stream = Sse::new(Events(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
+    Ok(stream.into_response())
 }
 
 /// Sends the statistics at once and after commits, until the page leaves or the server stops.
-async fn produce(context: Context, mut commits: watch::Receiver<u64>, events: mpsc::Sender<Event>) {
+async fn produce(
+    context: Context,
+    mut commits: watch::Receiver<u64>,
+    events: mpsc::Sender<Event>,
+    _slot: OwnedSemaphorePermit,
+) {
     let mut stopping = context.stopping.clone();
     loop {
         commits.mark_unchanged();

@@ -12,14 +12,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use super::logs::LogLine;
 use super::params::Params;
 use super::problem::Problem;
 use super::{Context, filters};
 use crate::store::StoreError;
-use crate::store::query::{self, LogFilter, Tail};
+use crate::store::query::{self, Budget, LogFilter, Tail};
 
 /// Records of one look into the store.
 const LOOK: usize = 500;
@@ -27,6 +27,10 @@ const LOOK: usize = 500;
 const WAITING: usize = 64;
 /// The shortest time between two looks that find all there is.
 const PACE: Duration = Duration::from_millis(50);
+/// What one look spends on matching, so that a stream leaves the readers of the store to others.
+const LOOK_TIME: Duration = Duration::from_millis(45);
+/// What is spent on the records before now, once.
+const BACKLOG_TIME: Duration = Duration::from_millis(250);
 /// Records before now that may be asked for.
 const MOST_BACKLOG: usize = 1000;
 
@@ -75,11 +79,12 @@ pub(super) async fn stream(
         Some(id) => Begin::After(id),
         None => Begin::Backlog(backlog.unwrap_or(0)),
     };
+    let slot = context.stream_slot()?;
     let commits = context.store.commits();
     // The place is taken before the answer begins: from then on nothing is missed.
     let first = look(&context, &filter, begin).await?;
     let (events, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(produce(context, filter, commits, first, events));
+    tokio::spawn(produce(context, filter, commits, first, events, slot));
     let stream = Sse::new(Events(receiver)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)));
     Ok(stream.into_response())
 }
@@ -87,8 +92,8 @@ pub(super) async fn stream(
 async fn look(context: &Context, filter: &LogFilter, begin: Begin) -> Result<Tail, StoreError> {
     let filter = filter.clone();
     let look = move |db: &_| match begin {
-        Begin::After(id) => query::logs_after(db, &filter, id, LOOK),
-        Begin::Backlog(count) => query::last_logs(db, &filter, count),
+        Begin::After(id) => query::logs_after(db, &filter, id, LOOK, Budget::of(LOOK_TIME)),
+        Begin::Backlog(count) => query::last_logs(db, &filter, count, Budget::of(BACKLOG_TIME)),
     };
     context.store.read(look).await
 }
@@ -100,6 +105,7 @@ async fn produce(
     mut commits: watch::Receiver<u64>,
     first: Tail,
     events: mpsc::Sender<Event>,
+    _slot: OwnedSemaphorePermit,
 ) {
     let mut stopping = context.stopping.clone();
     let mut tail = first;
@@ -108,6 +114,10 @@ async fn produce(
         return;
     }
     loop {
+        // With nothing to send, and more to look at, nothing below would find out.
+        if events.is_closed() || *stopping.borrow() {
+            return;
+        }
         for event in told(&tail) {
             // A reader that is slow is waited for; what arrives meanwhile stays in the store.
             tokio::select! {
@@ -150,6 +160,11 @@ fn told(tail: &Tail) -> VecDeque<Event> {
             Ok(event) => events.push_back(event),
             Err(error) => tracing::error!(%error, "log record as JSON"),
         }
+    }
+    // Only after the records: a reader that comes back goes on from here, also where none of them was for it. Without
+    // data it is no event to a page, which only remembers the id.
+    if tail.logs.last().is_none_or(|last| last.id != tail.seen) {
+        events.push_back(Event::default().id(tail.seen.to_string()));
     }
     events
 }

@@ -30,15 +30,19 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::counters::Counters;
 use crate::receive::Receiver;
 use crate::store::Store;
+use problem::Problem;
+
+/// Streams that are open at a time, at most.
+pub const MOST_STREAMS: usize = 64;
 
 /// What the handlers need.
 #[derive(Clone, Debug)]
@@ -51,6 +55,20 @@ pub struct Context {
     pub counters: Arc<Counters>,
     /// Turns true when the server shuts down, which ends streams.
     pub stopping: watch::Receiver<bool>,
+    /// A permit for each stream that may be open.
+    pub streams: Arc<Semaphore>,
+}
+
+impl Context {
+    /// Leave to stream, until it is dropped; an error when too many do.
+    fn stream_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{MOST_STREAMS} streams are open, which is as many as may be"),
+            )
+        })
+    }
 }
 
 /// The API as a router.

@@ -40,5 +40,5 @@ struct Tail {
 ///
 /// A reader that comes back sends the last id it has as Last-Event-ID.
 #[utoipa::path(get, path = "/api/logs/stream", tag = "logs", params(LogFilters, Tail),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = Problem), (status = 503, body = Problem)))]
 fn stream_logs() {}
