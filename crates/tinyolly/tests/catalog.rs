@@ -136,6 +136,23 @@ async fn a_broken_start_leaves_the_rates_alone() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn first_and_last_are_each_services_own_within_shared_slots() {
+    let server = Running::start().await;
+    for n in 0..6_u8 {
+        let at = T0 + u64::from(n) * 7;
+        let last = T0 + SLOT * u64::from(n / 2) + u64::from(n) * 7;
+        send(&server, &format!("s{n}"), vec![span(n + 1, 2 * n + 1, at), span(n + 1, 2 * n + 2, last)]).await;
+    }
+    let found = catalog(&server, T0, T0 + 10 * SLOT).await;
+    assert_eq!(found.len(), 6);
+    for (n, service) in (0..6_u64).zip(&found) {
+        assert_eq!(service["first_seen"], (T0 + n * 7).to_string(), "{n}");
+        assert_eq!(service["last_seen"], (T0 + SLOT * (n / 2) + n * 7).to_string(), "{n}");
+    }
+    server.stop().await;
+}
+
 /// A span of the property test.
 #[derive(Clone, Debug)]
 struct Fact {

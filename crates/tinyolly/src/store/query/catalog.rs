@@ -1,6 +1,6 @@
 //! The service catalog: what services were asked, how often they failed and how long they took.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -12,6 +12,8 @@ use crate::store::rollup::{Role, SLOT_NS, Tally};
 
 /// Rows of the rollups that one answer reads at most. What ordinary services leave is a tenth of it.
 const MOST_ROWS: usize = 200_000;
+/// Spans that one answer looks at for the first and last of each service.
+const MOST_SPANS: usize = 200_000;
 /// Operations of an answer at most, those with the most spans.
 const MOST_OPERATIONS: usize = 1000;
 
@@ -113,20 +115,13 @@ impl Gathered {
         Ok(())
     }
 
-    fn finish(
-        self,
-        db: &Connection,
-        window: Window,
-        id: i64,
-        name: Arc<str>,
-    ) -> Result<ServiceLoad, StoreError> {
+    fn finish(self, name: Arc<str>, [first_ns, last_ns]: [u64; 2]) -> ServiceLoad {
         let (basis, requests) = match self.served.series.is_empty() {
             true => (Basis::Root, self.roots.summed()),
             false => (Basis::Server, self.served.summed()),
         };
         let (span_count, from_agent, trace_count) = (self.span_count, self.from_agent, self.trace_count);
-        let [first_ns, last_ns] = seen(db, window, id)?;
-        Ok(ServiceLoad { name, span_count, from_agent, trace_count, basis, requests, first_ns, last_ns })
+        ServiceLoad { name, span_count, from_agent, trace_count, basis, requests, first_ns, last_ns }
     }
 }
 
@@ -137,29 +132,53 @@ impl Load {
     }
 }
 
-/// Starts of a service's first and last span within a window.
-fn seen(db: &Connection, window: Window, service: i64) -> Result<[u64; 2], StoreError> {
+/// Starts of each service's first and last span within a window: of the slots in which they stand, each is walked once
+/// for all services, until `spans_left` are looked at. After that the start of the slot stands for the time.
+fn seen(
+    db: &Connection,
+    window: Window,
+    services: &[i64],
+    mut spans_left: usize,
+) -> Result<HashMap<i64, [u64; 2]>, StoreError> {
     const FIRST_SLOT: &str =
         "SELECT slot FROM rollup_operation WHERE level = 0 AND service = ?1 AND slot >= ?2
          AND slot < ?3 ORDER BY slot LIMIT 1";
     const LAST_SLOT: &str =
         "SELECT slot FROM rollup_operation WHERE level = 0 AND service = ?1 AND slot >= ?2
          AND slot < ?3 ORDER BY slot DESC LIMIT 1";
-    const FIRST: &str = "SELECT start_ns FROM span INDEXED BY span_by_start
-         WHERE start_ns >= ?2 AND start_ns <= ?3 AND service = ?1 ORDER BY start_ns LIMIT 1";
-    const LAST: &str = "SELECT start_ns FROM span INDEXED BY span_by_start
-         WHERE start_ns >= ?2 AND start_ns <= ?3 AND service = ?1 ORDER BY start_ns DESC LIMIT 1";
+    const FIRST: &str = "SELECT start_ns, service FROM span INDEXED BY span_by_start
+         WHERE start_ns >= ?1 AND start_ns <= ?2 ORDER BY start_ns";
+    const LAST: &str = "SELECT start_ns, service FROM span INDEXED BY span_by_start
+         WHERE start_ns >= ?1 AND start_ns <= ?2 ORDER BY start_ns DESC";
     let [from, to] = window.slots();
-    let at = |slot: &str, exact: &str| -> Result<u64, StoreError> {
-        let slot: Option<i64> =
-            db.prepare_cached(slot)?.query_row([service, from, to], |row| row.get(0)).optional()?;
-        let start = slot.unwrap_or(from).max(0) as u64 * SLOT_NS;
-        let end = start.saturating_add(SLOT_NS - 1);
-        let exact =
-            db.prepare_cached(exact)?.query_row([service, start as i64, end as i64], |row| row.get(0));
-        Ok(exact.optional()?.map_or(start, |time: i64| time as u64))
-    };
-    Ok([at(FIRST_SLOT, FIRST)?, at(LAST_SLOT, LAST)?])
+    let mut found: HashMap<i64, [u64; 2]> = HashMap::with_capacity(services.len());
+    for (end, slot_of, walk) in [(0, FIRST_SLOT, FIRST), (1, LAST_SLOT, LAST)] {
+        let mut slots: BTreeMap<u64, HashSet<i64>> = BTreeMap::new();
+        let mut slot_of = db.prepare_cached(slot_of)?;
+        for service in services {
+            let slot: Option<i64> = slot_of.query_row([*service, from, to], |row| row.get(0)).optional()?;
+            let start = slot.unwrap_or(from).max(0) as u64 * SLOT_NS;
+            found.entry(*service).or_default()[end] = start;
+            slots.entry(start).or_default().insert(*service);
+        }
+        let mut walk = db.prepare_cached(walk)?;
+        // The latest first, as they are of most use.
+        for (start, mut missing) in slots.into_iter().rev() {
+            let last = start.saturating_add(SLOT_NS - 1);
+            let mut rows = walk.query([start as i64, last as i64])?;
+            while spans_left > 0
+                && !missing.is_empty()
+                && let Some(row) = rows.next()?
+            {
+                spans_left -= 1;
+                let service = row.get(1)?;
+                if missing.remove(&service) {
+                    found.entry(service).or_default()[end] = row.get::<_, i64>(0)? as u64;
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Calls `each` with slot, service, role and data of the services' rows; says whether it was called with all.
@@ -201,10 +220,13 @@ pub fn catalog(db: &Connection, window: Window) -> Result<Catalog, StoreError> {
         })?;
     }
     let mut sources = Sources::new(db);
+    services.retain(|_, gathered| gathered.span_count > 0);
+    let ids: Vec<i64> = services.keys().copied().collect();
+    let seen = seen(db, window, &ids, MOST_SPANS)?;
     let mut found = Vec::with_capacity(services.len());
-    for (id, gathered) in services.into_iter().filter(|(_, gathered)| gathered.span_count > 0) {
+    for (id, gathered) in services {
         let name = sources.text(id)?;
-        found.push(gathered.finish(db, window, id, name)?);
+        found.push(gathered.finish(name, seen.get(&id).copied().unwrap_or_default()));
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Catalog { services: found, complete })
@@ -245,7 +267,8 @@ pub fn operations(db: &Connection, window: Window, service: &str) -> Result<Opti
     if gathered.span_count == 0 {
         return Ok(None);
     }
-    let service = gathered.finish(db, window, id, service.into())?;
+    let seen = seen(db, window, &[id], MOST_SPANS)?;
+    let service = gathered.finish(service.into(), seen.get(&id).copied().unwrap_or_default());
     let mut operations: Vec<_> = operations.into_iter().map(|(key, load)| (key, load.summed())).collect();
     operations.sort_by_key(|(key, load)| (std::cmp::Reverse(load.total.count), *key));
     complete &= operations.len() <= MOST_OPERATIONS;
