@@ -424,7 +424,7 @@ def test_everything_counts_in_the_statistics(server):
     provider.shutdown()
     stats = server.get("/api/stats")
     assert (stats["traces"], stats["spans"], stats["received"]["spans"]) == (20, 20, 20)
-    assert stats["rejected"] == {"malformed_requests": 0, "overloaded_requests": 0, "items": 0}
+    assert set(stats["rejected"].values()) == {0}, stats["rejected"]
     assert stats["db_bytes"] > 0
     with pytest.raises(urllib.error.HTTPError) as unknown:
         server.get("/api/traces/" + "ab" * 16)
