@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     time::{Duration, SystemTime},
 };
 
@@ -78,6 +78,7 @@ pub struct OwnMetrics {
     observed: SharedObserved,
     exports: Arc<DropCounters>,
     tap: SharedTap,
+    usage: Usage,
 }
 
 impl OwnMetrics {
@@ -94,7 +95,14 @@ impl OwnMetrics {
     ) -> Result<Self, StartError> {
         let resource = resource(host_name, tap_choice);
         let exporter = MetricsExporter::new(&settings.otlp, &resource, SystemTime::now())?;
-        Ok(Self { exporter, interval: settings.interval, observed: Arc::default(), exports, tap })
+        Ok(Self {
+            exporter,
+            interval: settings.interval,
+            observed: Arc::default(),
+            exports,
+            tap,
+            usage: Usage::default(),
+        })
     }
 
     /// Where the reader thread puts what it knows.
@@ -124,8 +132,8 @@ impl OwnMetrics {
         if self.exporter.is_unwanted() {
             return;
         }
-        let usage = usage(&self.tap);
-        let metrics = metrics(&lock(&self.observed), &self.exports.read(), &usage);
+        self.usage = usage(&self.tap, &self.usage);
+        let metrics = metrics(&lock(&self.observed), &self.exports.read(), &self.usage);
         self.exporter.export(&metrics, SystemTime::now()).await;
     }
 }
@@ -145,14 +153,19 @@ fn resource(host_name: &str, tap: TapChoice) -> Resource {
     Resource::builder_empty().with_schema_url(attributes, SCHEMA_URL).build()
 }
 
-fn usage(tap: &SharedTap) -> Usage {
-    let mut told = Usage { rss_bytes: resident_bytes(), ..Usage::default() };
+/// What the agent takes now. While probes are attached or detached, which takes a while, that of the tap is as `before`.
+fn usage(tap: &SharedTap, before: &Usage) -> Usage {
+    let mut told = Usage { rss_bytes: resident_bytes(), ..before.clone() };
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         told.user = duration(usage.user_time());
         told.system = duration(usage.system_time());
     }
     // The descriptors are valid while the programs are attached, and those stay while the lock is held.
-    let tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
+    let tap = match tap.try_lock() {
+        Ok(tap) => tap,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return told,
+    };
     if let Some(tap) = tap.as_ref() {
         told.probes = (tap.attached.len() as u64, tap.task_probes as u64);
         if are_programs_timed() {
@@ -371,7 +384,7 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory_and_time() {
-        let usage = usage(&SharedTap::default());
+        let usage = usage(&SharedTap::default(), &Usage::default());
         assert!(usage.rss_bytes.is_some_and(|bytes| bytes > 1 << 20), "{usage:?}");
         assert_eq!((usage.probes, usage.programs), ((0, 0), Vec::new()));
     }

@@ -29,6 +29,14 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> ExportSettings {
         );
     }
     let most = 1 << 20;
+    let queue_size = reader
+        .number(
+            &["OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE", "OTEL_EBPF_OTLP_TRACES_MAX_QUEUE_SIZE"],
+            "otel_traces_export.queue_size",
+            1,
+            most,
+        )
+        .map_or(defaults.queue_size, |number| number as usize);
     ExportSettings {
         otlp,
         printer: printer.unwrap_or(defaults.printer),
@@ -43,17 +51,14 @@ pub(crate) fn read(reader: &mut Reader<'_>) -> ExportSettings {
         batch_timeout: reader
             .duration(&["OTEL_EBPF_OTLP_TRACES_BATCH_TIMEOUT"], "otel_traces_export.batch_timeout")
             .unwrap_or(defaults.batch_timeout),
-        queue_size: reader
-            .number(
-                &["OTEL_EBPF_OTLP_TRACES_QUEUE_SIZE", "OTEL_EBPF_OTLP_TRACES_MAX_QUEUE_SIZE"],
-                "otel_traces_export.queue_size",
-                1,
-                most,
-            )
-            .map_or(defaults.queue_size, |number| number as usize),
-        queue_bytes: defaults.queue_bytes,
+        queue_size,
+        // Whoever asks for more spans asks for the memory that they take.
+        queue_bytes: defaults.queue_bytes.max(queue_size.saturating_mul(BYTES_OF_SPAN)),
     }
 }
+
+/// What a span takes while it waits, about.
+const BYTES_OF_SPAN: usize = 512;
 
 /// Time between two exports of the agent's own metrics: short enough for a screen.
 const OWN_METRICS_INTERVAL: Duration = Duration::from_secs(10);
@@ -64,14 +69,28 @@ pub(crate) fn read_own_metrics(
     export: &ExportSettings,
 ) -> Option<OwnMetricsSettings> {
     let names = ["OTEL_EBPF_INTERNAL_METRICS_EXPORTER", "OTEL_METRICS_EXPORTER"];
-    let is_on = reader.parsed(&names, "internal_metrics.exporter", "otlp or none", |text| match text {
-        "otlp" | "otel" => Some(true),
-        "none" | "disabled" => Some(false),
-        _ => None,
+    // A list, as of exporters that other programs on the host have and the agent has not.
+    let mut others = Vec::new();
+    let is_on = reader.parsed(&names, "internal_metrics.exporter", "otlp or none", |text| {
+        let mut is_on = false;
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "otlp" | "otel" => is_on = true,
+                "none" | "disabled" => {}
+                "prometheus" | "console" | "logging" => others.push(name.to_owned()),
+                _ => return None,
+            }
+        }
+        Some(is_on)
     });
+    if !others.is_empty() {
+        let others = others.join(", ");
+        reader.findings.warn(format!("the agent's own metrics go out as otlp only, and not by {others}"));
+    }
     let accepted = "a number of milliseconds such as 10000";
     let interval = reader.parsed(&["OTEL_METRIC_EXPORT_INTERVAL"], "", accepted, |text| {
-        text.parse().ok().filter(|millis| (100..=3_600_000).contains(millis)).map(Duration::from_millis)
+        let millis: u64 = text.parse().ok().filter(|millis| *millis > 0)?;
+        Some(Duration::from_millis(millis.clamp(100, 3_600_000)))
     });
     let otlp = export.otlp.as_ref()?.for_metrics()?;
     is_on

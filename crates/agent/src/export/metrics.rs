@@ -67,8 +67,12 @@ pub struct MetricsExporter {
     resource: Vec<u8>,
     scope: Vec<u8>,
     started: SystemTime,
-    is_unwanted: bool,
+    /// Times in a row that the collector said that it takes no metrics.
+    refusals: u32,
 }
+
+/// A collector that says so once may be on its way up.
+const REFUSALS: u32 = 3;
 
 impl MetricsExporter {
     /// An exporter of the metrics of `resource`, which count from `started` on. Call it inside a tokio runtime.
@@ -88,26 +92,28 @@ impl MetricsExporter {
             resource: encoded,
             scope,
             started,
-            is_unwanted: false,
+            refusals: 0,
         })
     }
 
     /// Whether the collector has said that it takes no metrics.
     pub fn is_unwanted(&self) -> bool {
-        self.is_unwanted
+        self.refusals >= REFUSALS
     }
 
     /// Sends the values of this moment, once: those that do not arrive are part of the next ones.
     pub async fn export(&mut self, metrics: &[Metric], now: SystemTime) {
-        if self.is_unwanted {
+        if self.is_unwanted() {
             return;
         }
         let body = self.request(metrics, now);
-        match self.client.send(body.into()).await {
+        let answer = self.client.send(body.into()).await;
+        let is_refusal = matches!(&answer, Err(error) if error.failure == Failure::Unsupported);
+        self.refusals = if is_refusal { self.refusals + 1 } else { 0 };
+        match answer {
             Ok(0) => {}
             Ok(refused) => debug!(refused, "collector refused a part of the agent's metrics"),
-            Err(error) if error.failure == Failure::Permanent => {
-                self.is_unwanted = true;
+            Err(error) if self.is_unwanted() => {
                 let endpoint = self.client.endpoint();
                 info!(%error, endpoint, "collector takes no metrics: the agent's own are not sent any more");
             }

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Busy,
     /// The collector refuses this request and would refuse it again.
     Permanent,
+    /// The collector does not take this signal at all, or not there.
+    Unsupported,
 }
 
 /// An export that failed.
@@ -39,6 +41,7 @@ pub(super) fn of_grpc(code: Code) -> Failure {
         | Code::DataLoss
         | Code::Unavailable
         | Code::ResourceExhausted => Failure::Busy,
+        Code::Unimplemented => Failure::Unsupported,
         _ => Failure::Permanent,
     }
 }
@@ -47,6 +50,7 @@ pub(super) fn of_grpc(code: Code) -> Failure {
 pub(super) fn of_http(status: u16) -> Failure {
     match status {
         429 | 502 | 503 | 504 => Failure::Busy,
+        404 | 405 | 501 => Failure::Unsupported,
         _ => Failure::Permanent,
     }
 }

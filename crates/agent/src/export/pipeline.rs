@@ -47,8 +47,11 @@ pub enum StartError {
 }
 
 /// Bytes of spans from which on a request is sent: many spans share its costs, and it is well below the 4 MiB that
-/// collectors take (`max_recv_msg_size_mib` of OpenTelemetry's, tonic's default).
-const BATCH_BYTES: usize = 1 << 20;
+/// collectors take (`max_recv_msg_size_mib` of OpenTelemetry's, tonic's default) and the 1 MiB that proxies in front of
+/// them take (nginx's `client_max_body_size`).
+const BATCH_BYTES: usize = 512 << 10;
+/// Requests that a full queue makes, at least, so that some leave it while others are filled.
+const BATCHES_IN_QUEUE: usize = 8;
 
 /// Namespace of [`Exporter::start`].
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Exporter {
         if let Some(otlp) = &settings.otlp {
             let client = Client::new(otlp, Signal::Traces)?;
             let limits = Limits {
-                batch_spans: settings.batch_max_size.max(1),
+                batch_spans: settings.batch_max_size.min(settings.queue_size / BATCHES_IN_QUEUE).max(1),
                 batch_bytes: BATCH_BYTES,
                 batch_timeout: settings.batch_timeout,
                 queue_spans: settings.queue_size.max(1),

@@ -19,6 +19,8 @@ use super::pipeline::StartError;
 /// Longest wait for a connection. The timeout of an export does not end one: to an address that nobody has any more, such
 /// as that of a container made anew, the kernel tries for over two minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Who sends (OTLP specification, "User Agent").
+const USER_AGENT: &str = concat!("otel-ebpf-agent/", env!("CARGO_PKG_VERSION"));
 /// Most of an answer over HTTP that is read; a partial success fits many times.
 const ANSWER_MAX: usize = 64 * 1024;
 
@@ -45,6 +47,8 @@ impl Signal {
 pub(super) struct Client {
     wire: Wire,
     endpoint: String,
+    /// Longest wait for an answer, over gRPC.
+    timeout: Duration,
 }
 
 #[derive(Clone)]
@@ -65,6 +69,8 @@ impl Client {
             OtlpProtocol::Grpc => {
                 let channel = Endpoint::from_shared(endpoint.clone())
                     .map_err(|source| StartError::Endpoint { endpoint: endpoint.clone(), source })?
+                    .user_agent(USER_AGENT)
+                    .map_err(|source| StartError::Endpoint { endpoint: endpoint.clone(), source })?
                     .timeout(settings.timeout)
                     .connect_timeout(CONNECT_TIMEOUT)
                     .connect_lazy();
@@ -76,15 +82,19 @@ impl Client {
                 Wire::Grpc { grpc: Box::new(grpc), path: signal.grpc_path(), metadata }
             }
             OtlpProtocol::HttpProtobuf => {
-                let client =
-                    reqwest::Client::builder().timeout(settings.timeout).connect_timeout(CONNECT_TIMEOUT);
+                // Who follows a redirect asks for a page where it was to deliver spans, and takes the headers elsewhere.
+                let client = reqwest::Client::builder()
+                    .user_agent(USER_AGENT)
+                    .redirect(reqwest::redirect::Policy::none())
+                    .timeout(settings.timeout)
+                    .connect_timeout(CONNECT_TIMEOUT);
                 let client = client
                     .build()
                     .map_err(|source| StartError::Client { endpoint: endpoint.clone(), source })?;
                 Wire::Http { client, headers, gzip: settings.gzip }
             }
         };
-        Ok(Self { wire, endpoint })
+        Ok(Self { wire, endpoint, timeout: settings.timeout })
     }
 
     /// Where it sends to.
@@ -101,9 +111,13 @@ impl Client {
             Wire::Grpc { grpc, path, metadata } => {
                 let request = Request::from_parts(metadata.clone(), Extensions::default(), body);
                 let mut grpc = grpc.as_ref().clone();
-                grpc.ready().await.map_err(|error| unreachable(&error))?;
-                let answer =
-                    grpc.unary(request, path.clone(), Raw).await.map_err(|status| refusal(&status))?;
+                let exchange = async {
+                    grpc.ready().await.map_err(|error| unreachable(&error))?;
+                    grpc.unary(request, path.clone(), Raw).await.map_err(|status| refusal(&status))
+                };
+                // The channel's own timeout ends with the head of the answer.
+                let answer = tokio::time::timeout(self.timeout, exchange);
+                let answer = answer.await.map_err(|elapsed| unreachable(&elapsed))??;
                 Ok(answer::refused(answer.get_ref()))
             }
             Wire::Http { client, headers, gzip } => {

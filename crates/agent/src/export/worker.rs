@@ -122,7 +122,8 @@ async fn deliver(sender: Arc<Sender>, batch: Batch, mut stop: Stop) {
             Err(error) => error,
         };
         let patience_is_over = || busy_since.is_some_and(|since| since.elapsed() >= BUSY_PATIENCE);
-        if error.failure == Failure::Permanent || (error.failure == Failure::Busy && patience_is_over()) {
+        let is_refused = matches!(error.failure, Failure::Permanent | Failure::Unsupported);
+        if is_refused || (error.failure == Failure::Busy && patience_is_over()) {
             return sender.refused(batch, &error);
         }
         if error.failure == Failure::Busy {

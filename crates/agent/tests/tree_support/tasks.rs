@@ -116,6 +116,19 @@ fn a_connection_that_one_request_made_serves_others() {
 }
 
 #[test]
+fn a_worker_that_one_request_made_is_not_taken_to_work_for_it_alone() {
+    const WORK: u64 = 50;
+    let mut sim = two_requests();
+    sim.spawn(WORKER.running(1), WORK, 15 * MS);
+    call_through(&mut sim, "/for-a", WORK, POOLED, 20 * MS, 30 * MS);
+    sim.wake(WORKER.running(2), WORK, 35 * MS);
+    call_through(&mut sim, "/for-b", WORK, POOLED, 40 * MS, 50 * MS);
+    let run = run(&sim.events);
+    run.assert_link("client /for-a", "server /a", "task");
+    run.assert_root("client /for-b");
+}
+
+#[test]
 fn a_queue_to_one_worker_tells_nothing() {
     const WORK: u64 = 50;
     let mut sim = two_requests();

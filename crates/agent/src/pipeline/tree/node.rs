@@ -145,6 +145,8 @@ pub struct Node {
     pub trace: Option<Trace>,
     /// It began at this time at the latest, as the other end of the connection shows.
     pub began_by_ns: u64,
+    /// More than one request may have caused it.
+    pub is_ambiguous: bool,
     /// It was told.
     pub is_told: bool,
     /// It is a call whose server end was seen.
@@ -165,6 +167,7 @@ impl Node {
             span_id,
             trace: None,
             began_by_ns: u64::MAX,
+            is_ambiguous: false,
             is_told: false,
             has_server: false,
             evidence: None,

@@ -163,8 +163,9 @@ impl Tree {
             }
             // The cause may have gone, or be a child of this very call.
             self.take_header(id);
-            let is_root = self.nodes.get(&id).is_some_and(|node| node.parent == Parent::Root);
-            self.counts.ambiguous += u64::from(verdict == Verdict::Ambiguous && is_root);
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.is_ambiguous = verdict == Verdict::Ambiguous && node.parent == Parent::Root;
+            }
         }
         self.take_header(id);
     }
@@ -226,6 +227,7 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let Some(mut spans) = node.spans.take() else { return };
         spans.main.start_ns = spans.main.start_ns.min(node.began_by_ns);
+        let is_ambiguous = node.is_ambiguous;
         let (parent_span_id, source) = match node.parent {
             Parent::Node(parent, source) => match self.nodes.get(&parent) {
                 Some(parent) => {
@@ -244,7 +246,10 @@ impl Tree {
         };
         match source {
             Some(source) => *self.counts.linked.entry(source.as_str()).or_default() += 1,
-            None => self.counts.roots += 1,
+            None => {
+                self.counts.roots += 1;
+                self.counts.ambiguous += u64::from(is_ambiguous);
+            }
         }
         let Some(node) = self.nodes.get_mut(&id) else { return };
         // What comes later is held to what was told.

@@ -198,9 +198,17 @@ impl Tasks {
         self.made_for.get(&task).copied().filter(|_| !self.sends_for.contains_key(&task))
     }
 
-    /// The request that a task works for.
+    /// The request that a task works for: the one it serves, or the one it was made for, unless a task that serves another
+    /// has woken it since.
     fn works_for(&self, task: u64, at_ns: u64) -> Option<NodeId> {
-        self.serving(task, at_ns).or_else(|| self.maker_of(task))
+        self.serving(task, at_ns)
+            .or_else(|| self.maker_of(task).filter(|id| !self.is_shared(task, *id, at_ns)))
+    }
+
+    /// Whether a task that was made for a request takes work from others: it may do its next for any of them.
+    fn is_shared(&self, task: u64, made_for: NodeId, at_ns: u64) -> bool {
+        let wakers = self.wakers.get(&task).into_iter().flat_map(|wakers| between(wakers, 0, at_ns));
+        wakers.filter_map(|(woken_ns, from)| self.serving(*from, *woken_ns)).any(|served| served != made_for)
     }
 
     /// Requests for which tasks worked that woke the one which sent a call: since it sent the one before, and until a
