@@ -13,7 +13,10 @@ use otel_ebpf_kernel_tests::{
 fn a_connection_older_than_the_agent_is_traced_from_its_next_request() {
     needs_tracing!();
     let port = free_port();
-    let service = nginx(port, "location / { return 200 ok; } location /files/ { alias files/; }").ready();
+    // The agent may take longer to start than a server waits for a client that does not read: in a guest, minutes.
+    let patience = "send_timeout 10m; client_header_timeout 10m; keepalive_timeout 10m;";
+    let locations = "location / { return 200 ok; } location /files/ { alias files/; }";
+    let service = nginx(port, &format!("{patience} {locations}")).ready();
     service.write("files/large", &vec![b'x'; 4 << 20]);
     let mut kept: Vec<Raw> = (0..5).map(|_| Raw::connect(loopback(port))).collect();
     for raw in &mut kept {

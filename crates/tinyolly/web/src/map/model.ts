@@ -1,5 +1,6 @@
 /** What the map shows of a graph: names, neighbours, searches, and the traces behind a node. */
 import type { Filters } from '../route';
+import { redLine } from '../services/red';
 import type { WireMapEdge, WireMapNode, WireNodeType, WireServiceMap } from '../wire';
 
 export const TYPE_NAMES: Readonly<Record<WireNodeType, string>> = {
@@ -73,6 +74,12 @@ export function tracesOf(node: WireMapNode, edges: readonly WireMapEdge[]): Part
 export function cut(text: string, most: number): string {
   const letters = [...text];
   return letters.length <= most ? text : `${letters.slice(0, most - 1).join('')}…`;
+}
+
+/** What a node shows: its name, cut to its width, and its figures or, without any, its type. */
+export function shown(node: WireMapNode): { name: string; figures: string } {
+  const name = cut(node.label === '' ? 'no name' : node.label, 17);
+  return { name, figures: node.metrics ? redLine(node.metrics) : node.type };
 }
 
 /** The node nearest in a direction, for the arrow keys; null where there is none. */
