@@ -86,16 +86,94 @@ impl Census {
                 _ if quoted => {}
                 b'{' => {
                     depth += 1;
-                    census.items += usize::from(depth == shape.json_depth);
-                    // Below the items there are mostly attributes.
-                    let size = if depth <= shape.json_depth { LARGEST_ITEM } else { size_of::<KeyValue>() };
-                    census.bytes = census.bytes.saturating_add(size);
+                    census.object(depth, shape);
                 }
                 b'}' => depth = depth.saturating_sub(1),
                 _ => {}
             }
         }
         census
+    }
+
+    /// Counts one object of OTLP/JSON.
+    fn object(&mut self, depth: usize, shape: &Shape) {
+        self.items += usize::from(depth == shape.json_depth);
+        // Below the items there are mostly attributes.
+        let size = if depth <= shape.json_depth { LARGEST_ITEM } else { size_of::<KeyValue>() };
+        self.bytes = self.bytes.saturating_add(size);
+    }
+}
+
+/// What a file of any signals holds, each signal counted by its own shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileCensus {
+    pub(super) traces: Census,
+    pub(super) logs: Census,
+    pub(super) metrics: Census,
+    /// What lies under no key that is known; it is judged as the signal that nests deepest.
+    other: Census,
+}
+
+impl FileCensus {
+    /// Counts OTLP/JSON of any signals by the key of each document under which an object lies.
+    pub(super) fn of_json(text: &[u8]) -> Self {
+        let mut census = Self::default();
+        let (mut depth, mut nesting) = (0_usize, 0_usize);
+        let (mut quoted, mut escaped) = (false, false);
+        let (mut opened, mut string) = (0, &b""[..]);
+        let mut key = &b""[..];
+        for (at, byte) in text.iter().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => {
+                    if quoted {
+                        string = text.get(opened..at).unwrap_or_default();
+                    }
+                    quoted = !quoted;
+                    opened = at + 1;
+                }
+                _ if quoted => {}
+                b':' if nesting == 1 => key = string,
+                b'{' => {
+                    (depth, nesting) = (depth + 1, nesting + 1);
+                    if nesting == 1 {
+                        key = b"";
+                    }
+                    let (counted, shape) = census.under(key);
+                    counted.object(depth, shape);
+                }
+                b'}' => (depth, nesting) = (depth.saturating_sub(1), nesting.saturating_sub(1)),
+                b'[' => nesting += 1,
+                b']' => nesting = nesting.saturating_sub(1),
+                _ => {}
+            }
+        }
+        census
+    }
+
+    fn under(&mut self, key: &[u8]) -> (&mut Census, &'static Shape) {
+        match key {
+            b"resourceSpans" | b"resource_spans" => (&mut self.traces, &TRACES),
+            b"resourceLogs" | b"resource_logs" => (&mut self.logs, &LOGS),
+            b"resourceMetrics" | b"resource_metrics" => (&mut self.metrics, &METRICS),
+            _ => (&mut self.other, &METRICS),
+        }
+    }
+
+    /// Bytes of the structures that decoding makes, of all signals.
+    pub(super) fn bytes(&self) -> usize {
+        let Self { traces, logs, metrics, other } = self;
+        [traces, logs, metrics, other].iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
+    }
+
+    /// Refuses what would take too much: each signal's items are judged alone, the memory in all.
+    pub(super) fn check(self, max_request_bytes: usize) -> Result<Self, Refusal> {
+        let bytes = self.bytes();
+        for part in [self.traces, self.logs, self.metrics, self.other] {
+            Census { bytes, ..part }.check(max_request_bytes)?;
+        }
+        Ok(self)
     }
 }
 
@@ -177,3 +255,31 @@ static SUMMARY: Shape = part(0, &[(1, &SUMMARY_POINT)]);
 static SUMMARY_POINT: Shape = item(size_of::<SummaryDataPoint>(), &[(6, &QUANTILE), (7, &KEY_VALUE)]);
 static QUANTILE: Shape = part(size_of::<ValueAtQuantile>(), &[]);
 static EXEMPLAR: Shape = part(size_of::<Exemplar>(), &[(7, &KEY_VALUE)]);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+    use super::*;
+
+    #[test]
+    fn each_signal_of_a_file_counts_by_its_own_shape() {
+        let attributes = vec![r#"{"key":"k","value":{"stringValue":"resourceLogs\":{"}}"#; 21].join(",");
+        let spans = vec![format!(r#"{{"attributes":[{attributes}]}}"#); 5_000].join(",");
+        let traces = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+        let points = r#"{"gauge":{"dataPoints":[{},{}]}}"#;
+        let metrics = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{points}]}}]}}]}}"#);
+        let logs = r#"{"resourceLogs":["resourceSpans",{"scopeLogs":[{"logRecords":[{},{},{}]}]}]}"#;
+        let census = FileCensus::of_json(format!("{traces}\n{metrics}{logs}").as_bytes());
+        assert_eq!((census.traces.items, census.metrics.items, census.logs.items), (5_000, 2, 3));
+        assert_eq!(census.traces.bytes, Census::of_json(traces.as_bytes(), &TRACES).bytes - LARGEST_ITEM);
+        assert!(census.check(16 << 20).is_ok());
+        assert!(
+            FileCensus::of_json(traces.replace("resourceSpans", "hm").as_bytes()).check(16 << 20).is_err()
+        );
+        let many = format!(
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}{{}}]}}]}}]}}"#,
+            "{},".repeat(100_000)
+        );
+        assert!(FileCensus::of_json(many.as_bytes()).check(1 << 30).is_err());
+    }
+}

@@ -2,11 +2,8 @@
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use super::census::Census;
+use super::census::FileCensus;
 use super::intake::{Intake, Metered};
 use super::json::{self, Everything};
 use super::{Read, Receiver, Refusal, Signal};
@@ -65,31 +62,30 @@ impl Receiver {
             Err(_) => Refusal::TooLarge(limit),
         })?;
         let body = body.to_bytes();
-        // Which objects are items depends on the signal; each is judged as if all were its own.
-        for shape in [
-            ExportTraceServiceRequest::SHAPE,
-            ExportLogsServiceRequest::SHAPE,
-            ExportMetricsServiceRequest::SHAPE,
-        ] {
-            Census::of_json(&body, shape).check(limit)?;
-        }
-        intake.take(Census::of_json(&body, ExportMetricsServiceRequest::SHAPE).bytes)?;
+        let census = FileCensus::of_json(&body).check(limit)?;
+        intake.take(census.bytes())?;
         let all =
             json::decode_all(&body).map_err(|error| Refusal::Malformed(format!("not OTLP/JSON: {error}")))?;
         let Everything { traces, logs, metrics } = all;
-        let (spans, no_spans) = self.part(traces, &body, &intake).await?;
-        let (logs, no_logs) = self.part(logs, &body, &intake).await?;
-        let (metric_points, no_points) = self.part(metrics, &body, &intake).await?;
+        let (spans, no_spans) = self.part(traces, body.len(), census.traces.items, &intake).await?;
+        let (logs, no_logs) = self.part(logs, body.len(), census.logs.items, &intake).await?;
+        let (metric_points, no_points) =
+            self.part(metrics, body.len(), census.metrics.items, &intake).await?;
         Ok(Imported { spans, logs, metric_points, rejected: no_spans + no_logs + no_points })
     }
 
     /// Stores one signal's part; how many items were stored and how many left out.
-    async fn part<S: Signal>(&self, message: S, body: &[u8], intake: &Intake) -> Result<(u64, u64), Refusal> {
+    async fn part<S: Signal>(
+        &self,
+        message: S,
+        bytes: usize,
+        items: usize,
+        intake: &Intake,
+    ) -> Result<(u64, u64), Refusal> {
         if message.encoded_len() == 0 {
             return Ok((0, 0));
         }
-        let items = Census::of_json(body, S::SHAPE).items;
-        let read = Read { message, bytes: body.len(), items };
+        let read = Read { message, bytes, items };
         let (stored, rejected) = self.take(read, intake).await?;
         Ok((stored as u64, rejected.count))
     }
