@@ -2,6 +2,9 @@
 
 use super::distribution::Estimate;
 
+/// Most bounds of a histogram; SDKs send some dozens, and every merge walks all of them.
+const MAX_BOUNDS: usize = 1_000;
+
 /// Buckets by their upper bounds; the last bucket has none. Counts are fractions where an interval lies in several steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explicit {
@@ -12,8 +15,12 @@ pub struct Explicit {
 }
 
 impl Explicit {
-    /// Buckets as sent; `None` when they are none, or make no sense.
+    /// Buckets as sent; `None` when they are none, have more than 1,000 finite bounds, or make no sense.
     pub fn new(bounds: &[f64], counts: &[u64]) -> Option<Self> {
+        // One more, which may be infinity.
+        if bounds.len() > MAX_BOUNDS + 1 {
+            return None;
+        }
         let mut counts: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
         let mut bounds = bounds.to_vec();
         if counts.is_empty() || counts.len() != bounds.len() + 1 {
@@ -24,6 +31,9 @@ impl Explicit {
             bounds.pop();
             let beyond = counts.pop()?;
             *counts.last_mut()? += beyond;
+        }
+        if bounds.len() > MAX_BOUNDS {
+            return None;
         }
         let increasing = bounds.windows(2).all(|pair| pair[0] < pair[1]);
         (increasing && bounds.iter().all(|bound| bound.is_finite())).then_some(Self { bounds, counts })
@@ -55,8 +65,13 @@ impl Explicit {
             }
             return;
         }
-        let common: Vec<f64> =
-            self.bounds.iter().filter(|bound| other.bounds.contains(bound)).copied().collect();
+        // Both are sorted, so one walk through both finds what they share.
+        let mut others = other.bounds.iter().peekable();
+        let mut shared = |bound: &&f64| {
+            while others.next_if(|other| other < bound).is_some() {}
+            others.peek() == Some(bound)
+        };
+        let common: Vec<f64> = self.bounds.iter().filter(|bound| shared(bound)).copied().collect();
         let mine = self.counted_by(&common);
         let theirs = other.counted_by(&common);
         self.counts = mine.iter().zip(theirs).map(|(mine, theirs)| mine + theirs * share).collect();
@@ -170,7 +185,33 @@ mod tests {
         assert_eq!(one.since(&Explicit::new(&[1.0], &[0, 0]).unwrap()), None);
     }
 
+    #[test]
+    fn more_bounds_than_anyone_needs_are_no_buckets() {
+        let bounds: Vec<f64> = (0..=MAX_BOUNDS).map(|n| n as f64).collect();
+        let counts = vec![1; bounds.len() + 1];
+        assert_eq!(Explicit::new(&bounds, &counts), None);
+        let most = Explicit::new(&bounds[1..], &counts[1..]).unwrap();
+        assert_eq!(most.bounds().len(), MAX_BOUNDS);
+        let infinite = [&bounds[1..], &[f64::INFINITY]].concat();
+        assert_eq!(Explicit::new(&infinite, &counts).unwrap().bounds(), most.bounds());
+    }
+
     proptest! {
+        #[test]
+        fn exactly_the_shared_bounds_are_left(
+            one in prop::collection::btree_set(0u8..40, 0..30), other in prop::collection::btree_set(0u8..40, 0..30),
+        ) {
+            let buckets = |set: &std::collections::BTreeSet<u8>| {
+                let bounds: Vec<f64> = set.iter().map(|n| f64::from(*n)).collect();
+                Explicit::new(&bounds, &vec![1; set.len() + 1]).unwrap()
+            };
+            let mut sum = buckets(&one);
+            sum.add(&buckets(&other), 1.0);
+            let shared: Vec<f64> = one.intersection(&other).map(|n| f64::from(*n)).collect();
+            prop_assert_eq!(sum.bounds(), &shared[..]);
+            prop_assert_eq!(sum.counts().iter().sum::<f64>(), (one.len() + other.len() + 2) as f64);
+        }
+
         #[test]
         fn a_quantile_lies_in_the_bucket_of_the_true_one(
             mut values in prop::collection::vec(0.0f64..100.0, 1..60), q in 0.0f64..=1.0,
