@@ -240,7 +240,7 @@ section_kernel() {
         build=(--alone)
     fi
     # One guest for each way to tap the kernel's sockets: fexit before 6.3, tracepoints since.
-    run "kernel: guests" count_own 1200 cargo xtask kernel-test vm "${build[@]}" 6.1 6.12
+    run "kernel: guests" count_own 1200 cargo xtask kernel-test vm "${build[@]}" --deadline 700 6.1 6.12
 }
 
 says_that_it_runs() { "$REPO_ROOT/scripts/demo.sh" --detach | grep "runs already"; }
